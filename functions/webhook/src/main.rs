@@ -1,0 +1,2 @@
+//! Placeholder while the libraries grow.
+fn main() {}
