@@ -1,1 +1,28 @@
-//! To be filled.
+//! The decisions of Mayfly, and nothing else.
+//!
+//! Everything here is a pure function over data: time and randomness are arguments, and no crate that does
+//! I/O is among the dependencies, so purity is a fact of `Cargo.toml`. The shell (`mayfly-service`) observes
+//! the world, asks this crate what follows, and carries it out.
+//!
+//! Where to look:
+//! - [`ids`], [`labels`]: names and numbers that cannot be mixed up
+//! - [`policy`]: what the user configured, as types that cannot hold nonsense
+//! - [`event`]: GitHub's `workflow_job`, reduced to what is used
+//! - [`route`]: which pool serves a job
+//! - [`slot`], [`job`]: the ledger's records and the one function that moves a slot from phase to phase
+//! - [`candidates`]: which slots are worth a claim
+//! - [`crossing`]: what follows when GitHub gave a runner another job than the one it was made for
+//! - [`zones`]: in which order zones are tried
+//! - [`sweep`]: the world as observed, and the plan that repairs it
+
+pub mod candidates;
+pub mod crossing;
+pub mod event;
+pub mod ids;
+pub mod job;
+pub mod labels;
+pub mod policy;
+pub mod route;
+pub mod slot;
+pub mod sweep;
+pub mod zones;

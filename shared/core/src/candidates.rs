@@ -1,0 +1,45 @@
+//! Which slots are worth a claim.
+//!
+//! A free slot has no record, so a short range of the pool's slots, read from a random place on, shows the free
+//! ones as gaps: the same small cost for a pool of ten slots and of five thousand, and nothing that could drift.
+//! The claim itself is conditional, so a candidate may be stale; it then only costs a second try.
+
+use std::num::NonZeroU16;
+
+use crate::ids::SlotIndex;
+
+/// The gaps in a part of a pool's slots: `taken` are the taken slots from `start` on, in order, at most `limit` of
+/// them. Where there were fewer than `limit` the range reached to the pool's end.
+pub fn gaps(start: SlotIndex, taken: &[SlotIndex], limit: usize, max_runners: NonZeroU16) -> Vec<SlotIndex> {
+    let whole = taken.len() < limit;
+    let end = match taken.last() {
+        Some(last) if !whole => last.0.saturating_add(1).min(max_runners.get()),
+        _ => max_runners.get(),
+    };
+    (start.0..end).map(SlotIndex).filter(|index| taken.binary_search(index).is_err()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_candidate_is_free_and_every_free_slot_in_the_range_is_one(
+            max in 1u16..200, taken in proptest::collection::btree_set(0u16..200, 0..200), start: u16, limit in 1usize..30,
+        ) {
+            let max = NonZeroU16::new(max).unwrap();
+            let start = start % max;
+            let seen: Vec<SlotIndex> = taken.iter().copied().filter(|index| *index >= start).take(limit).map(SlotIndex).collect();
+            let found = gaps(SlotIndex(start), &seen, limit, max);
+            for index in &found {
+                prop_assert!(!taken.contains(&index.0) && index.0 < max.get() && index.0 >= start);
+            }
+            let end = if seen.len() < limit { max.get() } else { seen.last().unwrap().0.min(max.get()) };
+            let free = (start..end).filter(|index| !taken.contains(index)).count();
+            prop_assert_eq!(found.len(), free);
+        }
+    }
+}

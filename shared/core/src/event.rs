@@ -1,0 +1,231 @@
+//! GitHub's `workflow_job` event, reduced to what is used.
+//!
+//! Real deliveries lack fields that GitHub's schema calls required, so only what is used is asked for.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::ids::{InstallationId, JobId, Repository};
+use crate::labels::Labels;
+
+/// What happened to a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobEvent {
+    /// What happened.
+    pub change: Change,
+    /// Which job (`workflow_job.id`).
+    pub job: JobId,
+    /// The job's name, for people.
+    pub name: String,
+    /// Whose job it is (`repository.full_name`).
+    pub repository: Repository,
+    /// What its `runs-on` asks for (`workflow_job.labels`).
+    pub labels: Labels,
+    /// When it was created (`workflow_job.created_at`), where the delivery says so.
+    pub created_at: Option<Timestamp>,
+    /// The App's installation that the delivery came from (`installation.id`), where there is one.
+    pub installation: Option<InstallationId>,
+    /// The enterprise (`enterprise.slug`), where the delivery names it.
+    pub enterprise: Option<String>,
+}
+
+/// The change an event reports. The runner is named as text: it may be anybody's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The job waits for a runner.
+    Queued,
+    /// The job waits for a person's approval: it needs no runner yet.
+    Held,
+    /// A runner has taken the job.
+    Started {
+        /// `workflow_job.runner_name`
+        runner: Option<String>,
+    },
+    /// The job is over. Without a runner it was cancelled or skipped before it started.
+    Ended {
+        /// `workflow_job.runner_name`
+        runner: Option<String>,
+        /// `workflow_job.conclusion`
+        conclusion: Option<String>,
+    },
+}
+
+/// What a signed `workflow_job` body holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parsed {
+    /// A change we know.
+    Job(Box<JobEvent>),
+    /// An action that asks for nothing.
+    OtherAction(String),
+}
+
+/// Where a body is not what it should be, in one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(String);
+
+#[derive(Deserialize)]
+struct Body {
+    action: String,
+    workflow_job: Job,
+    repository: RepositoryPart,
+    installation: Option<InstallationPart>,
+    enterprise: Option<EnterprisePart>,
+}
+
+#[derive(Deserialize)]
+struct ActionOnly {
+    action: String,
+}
+
+#[derive(Deserialize)]
+struct Job {
+    id: u64,
+    status: Option<String>,
+    conclusion: Option<String>,
+    labels: Vec<String>,
+    runner_name: Option<String>,
+    created_at: Option<String>,
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RepositoryPart {
+    full_name: Repository,
+}
+
+#[derive(Deserialize)]
+struct InstallationPart {
+    id: u64,
+}
+
+#[derive(Deserialize)]
+struct EnterprisePart {
+    slug: Option<String>,
+}
+
+/// Reads the body of a `workflow_job` delivery.
+pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
+    let action: ActionOnly = read(body)?;
+    if !matches!(action.action.as_str(), "queued" | "waiting" | "in_progress" | "completed") {
+        return Ok(Parsed::OtherAction(action.action));
+    }
+    let body: Body = read(body)?;
+    let job = body.workflow_job;
+    Ok(Parsed::Job(Box::new(JobEvent {
+        change: change(&body.action, job.status.as_deref(), job.runner_name, job.conclusion),
+        job: JobId(job.id),
+        name: job.name.unwrap_or_default(),
+        repository: body.repository.full_name,
+        labels: Labels::new(job.labels),
+        // A time that cannot be read only costs the job its place in the queue, so it is no reason to lose the job.
+        created_at: job.created_at.and_then(|text| text.parse().ok()),
+        installation: body.installation.map(|part| InstallationId(part.id)),
+        enterprise: body.enterprise.and_then(|part| part.slug),
+    })))
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let place = if path == "." { String::new() } else { format!("{path}: ") };
+        Malformed(format!("{place}{}", error.inner()))
+    })?;
+    json.end().map_err(|error| Malformed(error.to_string()))?;
+    Ok(value)
+}
+
+/// The change by action and status together: the later of the two, since an event may report a state that the
+/// action's name lags behind (GitHub's own example of `queued` has the status `waiting`).
+fn change(action: &str, status: Option<&str>, runner: Option<String>, conclusion: Option<String>) -> Change {
+    let runner = runner.filter(|name| !name.is_empty());
+    match (action, status) {
+        ("completed", _) | (_, Some("completed")) => Change::Ended { runner, conclusion },
+        ("in_progress", _) | (_, Some("in_progress")) => Change::Started { runner },
+        ("waiting", _) | (_, Some("waiting")) => Change::Held,
+        _ => Change::Queued,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn body(action: &str, job: Value) -> Vec<u8> {
+        let mut full = json!({"id": 7, "labels": ["self-hosted", "GPU"]});
+        full.as_object_mut().unwrap().extend(job.as_object().unwrap().clone());
+        json!({"action": action, "workflow_job": full, "repository": {"full_name": "shader-slang/slang"}})
+            .to_string()
+            .into_bytes()
+    }
+
+    fn parsed(action: &str, job: Value) -> JobEvent {
+        match parse(&body(action, job)).unwrap() {
+            Parsed::Job(event) => *event,
+            Parsed::OtherAction(action) => panic!("{action} is another action"),
+        }
+    }
+
+    #[test]
+    fn the_status_counts_beside_the_action() {
+        let started = Change::Started { runner: None };
+        let ended = Change::Ended { runner: None, conclusion: None };
+        for (action, status, change) in [
+            ("queued", json!("queued"), Change::Queued),
+            ("queued", json!(null), Change::Queued),
+            ("queued", json!("waiting"), Change::Held),
+            ("waiting", json!("waiting"), Change::Held),
+            ("queued", json!("in_progress"), started.clone()),
+            ("in_progress", json!("queued"), started),
+            ("queued", json!("completed"), ended.clone()),
+            ("completed", json!("completed"), ended),
+        ] {
+            assert_eq!(parsed(action, json!({"status": status})).change, change, "{action} {status}");
+        }
+    }
+
+    #[test]
+    fn an_empty_runner_name_is_no_runner() {
+        let event = parsed("completed", json!({"runner_name": "", "conclusion": "cancelled"}));
+        assert_eq!(event.change, Change::Ended { runner: None, conclusion: Some("cancelled".into()) });
+    }
+
+    #[test]
+    fn only_what_is_used_is_asked_for() {
+        let event = parsed("queued", json!({"created_at": "yesterday"}));
+        assert_eq!((event.job, event.created_at, event.installation), (JobId(7), None, None));
+    }
+
+    #[test]
+    fn a_wrong_body_is_told_where() {
+        let cases: [(&[u8], &str); 5] = [
+            (b"{\"action\":", "EOF while parsing a value"),
+            (b"[]", "invalid length 0"),
+            (b"{\"action\":\"queued\"}", "missing field `workflow_job`"),
+            (
+                br#"{"action":"queued","workflow_job":{"id":"x","labels":[]},"repository":{"full_name":"a/b"}}"#,
+                "workflow_job.id: invalid type: string",
+            ),
+            (
+                br#"{"action":"queued","workflow_job":{"id":1,"labels":[1]},"repository":{"full_name":"a/b"}}"#,
+                "workflow_job.labels[0]: invalid type: integer",
+            ),
+        ];
+        for (body, says) in cases {
+            let message = parse(body).unwrap_err().to_string();
+            assert!(message.contains(says), "{message}");
+            assert_eq!(message.lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn another_action_needs_no_job() {
+        assert_eq!(
+            parse(b"{\"action\":\"rerequested\"}").unwrap(),
+            Parsed::OtherAction("rerequested".into())
+        );
+    }
+}

@@ -1,0 +1,301 @@
+//! Names and numbers, each a type of its own.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What is wrong with a name: the rule it breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{value}` is not {rule}")]
+pub struct InvalidName {
+    /// What was given.
+    pub value: String,
+    /// What would be right.
+    pub rule: &'static str,
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $rule:expr, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes the name when it follows the rule.
+            pub fn new(value: impl Into<String>) -> Result<Self, InvalidName> {
+                let value = value.into();
+                let valid: fn(&str) -> bool = $valid;
+                if valid(&value) { Ok(Self(value)) } else { Err(InvalidName { value, rule: $rule }) }
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(value: String) -> Result<Self, InvalidName> {
+                Self::new(value)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident, $inner:ty) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+fn lower_alnum(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit()
+}
+
+/// `first` once, then up to `most` of `rest`.
+fn shaped(value: &str, first: fn(u8) -> bool, rest: fn(u8) -> bool, most: usize) -> bool {
+    let bytes = value.as_bytes();
+    bytes.first().is_some_and(|byte| first(*byte))
+        && bytes.len() <= most
+        && bytes.iter().all(|byte| rest(*byte))
+}
+
+name!(
+    /// The name of one Mayfly deployment, stamped on every VM, so that two deployments never touch each other's.
+    Deployment,
+    "a deployment name: a lower-case letter, then up to 14 lower-case letters or digits, no hyphen",
+    |value| shaped(value, |byte| byte.is_ascii_lowercase(), lower_alnum, 15)
+);
+name!(
+    /// The name of a pool.
+    PoolName,
+    "a pool name: a lower-case letter, then up to 19 lower-case letters, digits or hyphens",
+    |value| shaped(value, |byte| byte.is_ascii_lowercase(), |byte| lower_alnum(byte) || byte == b'-', 20)
+);
+name!(
+    /// The user's own name for a provider, the key of its table in the configuration.
+    ProviderName,
+    "a provider name: letters, digits, `-` or `_`, at most 40",
+    |value| {
+        let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        shaped(value, fine, fine, 40)
+    }
+);
+name!(
+    /// A GCP zone such as `us-east1-c`; its region is what stands before the last hyphen.
+    Zone,
+    "a GCP zone, such as `us-east1-c`",
+    |value| {
+        let parts: Vec<&str> = value.split('-').collect();
+        matches!(parts.as_slice(), [area, place, letter]
+            if area.bytes().all(|byte| byte.is_ascii_lowercase()) && !area.is_empty()
+                && place.bytes().all(lower_alnum)
+                && place.bytes().last().is_some_and(|byte| byte.is_ascii_digit())
+                && place.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())
+                && letter.len() == 1 && letter.bytes().all(|byte| byte.is_ascii_lowercase()))
+    }
+);
+name!(
+    /// A repository as `owner/name` (`repository.full_name` in GitHub's payloads).
+    Repository,
+    "a repository as `owner/name`",
+    |value| {
+        let fine = |part: &str| {
+            !part.is_empty()
+                && part.len() <= 100
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        value.split_once('/').is_some_and(|(owner, name)| fine(owner) && fine(name))
+    }
+);
+name!(
+    /// The login of an organization, or the slug of an enterprise.
+    Account,
+    "an account name: letters, digits, hyphens or underscores, at most 100",
+    |value| {
+        let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        shaped(value, fine, fine, 100)
+    }
+);
+
+number!(
+    /// A job's id (`workflow_job.id`), unique for each attempt of a job.
+    JobId, u64);
+number!(
+    /// A self-hosted runner's id at GitHub.
+    RunnerId, u64);
+number!(
+    /// A GitHub App's installation (`installation.id`).
+    InstallationId, u64);
+number!(
+    /// The place of a slot in its pool: 0 … `max_runners` − 1.
+    SlotIndex, u16);
+
+impl Zone {
+    /// The region the zone is in (`us-east1` for `us-east1-c`).
+    pub fn region(&self) -> &str {
+        self.0.rsplit_once('-').map_or(self.0.as_str(), |(region, _)| region)
+    }
+}
+
+impl Repository {
+    /// The owner's login.
+    pub fn owner(&self) -> &str {
+        self.0.split_once('/').map_or("", |(owner, _)| owner)
+    }
+
+    /// The name without its owner.
+    pub fn name(&self) -> &str {
+        self.0.split_once('/').map_or("", |(_, name)| name)
+    }
+}
+
+/// The name of one runner and of its VM: `<deployment>-<pool>-<slot>-<nonce>`.
+///
+/// It says the slot, so that an event which names the runner finds its record with one read; the nonce makes it
+/// unique for ever. At most 54 characters, valid as a GCP instance name, a Proxmox VM name and a GitHub
+/// runner name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunnerName {
+    text: String,
+    pool: PoolName,
+    slot: SlotIndex,
+}
+
+/// The length of a runner name's nonce: 12 of 32 signs, 60 bits.
+const NONCE_LENGTH: usize = 12;
+const NONCE_SIGNS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+impl RunnerName {
+    /// A new name for a slot; `random` must never be used twice.
+    pub fn new(deployment: &Deployment, pool: &PoolName, slot: SlotIndex, random: u64) -> Self {
+        let nonce: String = (0..NONCE_LENGTH)
+            .map(|place| char::from(NONCE_SIGNS[(random >> (5 * place)) as usize % NONCE_SIGNS.len()]))
+            .collect();
+        let text = format!("{deployment}-{pool}-{:04}-{nonce}", slot.0);
+        Self { text, pool: pool.clone(), slot }
+    }
+
+    /// Reads a name back; `None` when it is not one of this deployment's.
+    pub fn parse(deployment: &Deployment, text: &str) -> Option<Self> {
+        let rest = text.strip_prefix(deployment.as_str())?.strip_prefix('-')?;
+        let (rest, nonce) = rest.rsplit_once('-')?;
+        let (pool, slot) = rest.rsplit_once('-')?;
+        let canonical = slot.len() >= 4 && (slot.len() == 4 || !slot.starts_with('0'));
+        if !canonical || nonce.len() != NONCE_LENGTH || !nonce.bytes().all(lower_alnum) {
+            return None;
+        }
+        let slot = SlotIndex(slot.bytes().all(|byte| byte.is_ascii_digit()).then(|| slot.parse().ok())??);
+        Some(Self { text: text.to_owned(), pool: PoolName::new(pool).ok()?, slot })
+    }
+
+    /// The pool whose slot this runner takes.
+    pub fn pool(&self) -> &PoolName {
+        &self.pool
+    }
+
+    /// The slot.
+    pub fn slot(&self) -> SlotIndex {
+        self.slot
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for RunnerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for RunnerName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_outside_their_rule_are_refused() {
+        for wrong in ["", "Prod", "my-prod", "1prod", "averyveryverylong"] {
+            assert!(Deployment::new(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["us-east1", "us-east1-c-d", "US-east1-c", "us-east-c", "us-east1-", "us-east1-cc"] {
+            assert!(Zone::new(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["slang", "a/b/c", "/b", "a/", "a b/c"] {
+            assert!(Repository::new(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_zone_knows_its_region() {
+        assert_eq!(Zone::new("northamerica-northeast1-a").unwrap().region(), "northamerica-northeast1");
+    }
+
+    #[test]
+    fn a_foreign_name_is_nobodys_slot() {
+        let deployment = Deployment::new("prod").unwrap();
+        for foreign in [
+            "",
+            "prod",
+            "runner-1",
+            "prod-linux-gpu-7-abcdefghijkm",
+            "prod-linux-gpu-0007-short",
+            "prod-linux-gpu-00007-abcdefghijkm",
+            "prod-linux-gpu-99999-abcdefghijkm",
+            "prod-linux-gpu-+007-abcdefghijkm",
+            "staging-linux-gpu-0007-abcdefghijkm",
+            "prod2-linux-gpu-0007-abcdefghijkm",
+        ] {
+            assert_eq!(RunnerName::parse(&deployment, foreign), None, "{foreign}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_runner_name_says_its_slot_and_is_valid_everywhere(
+            deployment in "[a-z][a-z0-9]{0,14}", pool in "[a-z][a-z0-9-]{0,19}", slot: u16, random: u64,
+        ) {
+            let deployment = Deployment::new(deployment).unwrap();
+            let pool = PoolName::new(pool).unwrap();
+            let name = RunnerName::new(&deployment, &pool, SlotIndex(slot), random);
+            prop_assert_eq!(RunnerName::parse(&deployment, name.as_str()), Some(name.clone()));
+            prop_assert!(name.as_str().len() <= 63);
+            let tail = name.as_str().as_bytes();
+            prop_assert!(tail.iter().all(|byte| lower_alnum(*byte) || *byte == b'-'));
+            prop_assert!(tail.last().copied().is_some_and(lower_alnum));
+        }
+    }
+}

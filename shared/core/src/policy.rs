@@ -1,0 +1,210 @@
+//! What the user asked for: pools, placements and waits, as types that cannot hold nonsense.
+//!
+//! The shell parses the configuration file into these once, at start; see the contract's configuration section
+//! for every key.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use crate::ids::{Account, Deployment, PoolName, ProviderName, Repository, Zone};
+use crate::labels::Labels;
+
+/// Everything decisions depend on that does not change while a program runs.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Whose VMs are ours.
+    pub deployment: Deployment,
+    /// The pools, in configuration order.
+    pub pools: Vec<Pool>,
+    /// The waits that are no pool's own.
+    pub timing: Timing,
+}
+
+impl Policy {
+    /// The pool of that name.
+    pub fn pool(&self, name: &PoolName) -> Option<&Pool> {
+        self.pools.iter().find(|pool| &pool.name == name)
+    }
+}
+
+/// A set of like runners with a limit.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    /// Unique among the pools.
+    pub name: PoolName,
+    /// The labels its runners carry.
+    pub labels: Labels,
+    /// Where its runners register.
+    pub scope: Scope,
+    /// The repositories whose jobs it serves; empty means all that its scope reaches.
+    pub repositories: Vec<RepositoryPattern>,
+    /// The runner group, by name.
+    pub runner_group: String,
+    /// The operating system of its VMs.
+    pub platform: Platform,
+    /// The most VMs at any time.
+    pub max_runners: NonZeroU16,
+    /// VMs kept ready without a job.
+    pub min_runners: u16,
+    /// From a VM being asked for until GitHub sees its runner.
+    pub boot_timeout: Duration,
+    /// How long a surplus runner may stand without a job.
+    pub idle_timeout: Duration,
+    /// No VM outlives it.
+    pub max_lifetime: Duration,
+    /// Where its VMs are made, in the order to be tried; never empty.
+    pub placements: Vec<Placement>,
+}
+
+/// Where runners register, and with it which jobs can reach them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// An organization's runners.
+    Organization(Account),
+    /// One repository's runners.
+    Repository(Repository),
+    /// An enterprise's runners.
+    Enterprise(Account),
+}
+
+/// The operating system of a pool's VMs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Platform {
+    /// Linux.
+    Linux,
+    /// Windows.
+    Windows,
+}
+
+/// One place where a pool's VMs can be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// Which provider makes them.
+    pub provider: ProviderName,
+    /// How that kind of provider makes them.
+    pub kind: PlacementKind,
+}
+
+/// What a placement needs to know, by the kind of its provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlacementKind {
+    /// A Compute Engine instance template, in some zones.
+    Gcp(GcpPlacement),
+    /// A Proxmox VM template to clone.
+    Proxmox(ProxmoxPlacement),
+}
+
+/// A Compute Engine instance template and the zones to try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GcpPlacement {
+    /// The global instance template's name.
+    pub instance_template: String,
+    /// The zones, in the user's order; never empty.
+    pub zones: Vec<Zone>,
+    /// The accelerator type whose quota decides the order of regions; `None` leaves the order as it is.
+    pub gpu_type: Option<String>,
+    /// Spot VMs: cheaper, and taken back by Google at any time.
+    pub spot: bool,
+}
+
+/// A Proxmox template to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxmoxPlacement {
+    /// The template's VM id.
+    pub template: u32,
+    /// A full copy instead of a linked clone.
+    pub full_clone: bool,
+    /// The storage of a full clone's disks.
+    pub storage: Option<String>,
+    /// The Proxmox resource pool the clones join.
+    pub pool: Option<String>,
+}
+
+/// Waits that are no pool's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// A VM or registration that no slot knows is left alone this long: a create may be in flight.
+    pub orphan_grace: Duration,
+    /// A step of provisioning that nobody finished is taken up by a sweep after this.
+    pub step_timeout: Duration,
+    /// A placement or zone that was full is not asked again before.
+    pub cooldown: Duration,
+    /// A failed delivery is asked for again after this.
+    pub redelivery_after: Duration,
+    /// A job or runner not heard of for this long is asked for at GitHub.
+    pub check_after: Duration,
+    /// An ended job is remembered this long.
+    pub retention: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            orphan_grace: Duration::from_secs(5 * 60),
+            step_timeout: Duration::from_secs(2 * 60),
+            cooldown: Duration::from_secs(5 * 60),
+            redelivery_after: Duration::from_secs(2 * 60),
+            check_after: Duration::from_secs(5 * 60),
+            retention: Duration::from_secs(3 * 24 * 3600),
+        }
+    }
+}
+
+/// A repository's name, or a pattern in which `*` stands for any text; with a `/` it is held against
+/// `owner/name`, without one against the name alone. Letter case does not matter, as at GitHub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryPattern(String);
+
+impl RepositoryPattern {
+    /// Takes the pattern; `None` when it is empty or holds what no repository's name can.
+    pub fn new(pattern: &str) -> Option<Self> {
+        let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*/".contains(&byte);
+        let shaped = !pattern.is_empty() && pattern.len() <= 200 && pattern.bytes().all(fine);
+        (shaped && pattern.matches('/').count() <= 1).then(|| Self(pattern.to_lowercase()))
+    }
+
+    /// Whether the repository is meant.
+    pub fn matches(&self, repository: &Repository) -> bool {
+        let text = if self.0.contains('/') { repository.as_str() } else { repository.name() };
+        glob(&self.0, &text.to_lowercase())
+    }
+}
+
+/// `*` matches any text, everything else itself; linear in pattern × text.
+fn glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or("");
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_allows_what_it_says_and_nothing_else() {
+        let slang = Repository::new("shader-slang/slang-Test").unwrap();
+        for (pattern, fits) in [
+            ("slang-*", true),
+            ("*", true),
+            ("slang", false),
+            ("*test", true),
+            ("s*-t*", true),
+            ("shader-slang/slang-*", true),
+            ("other/slang-*", false),
+            ("slang-test*x", false),
+            ("s*g*g", false),
+        ] {
+            assert_eq!(RepositoryPattern::new(pattern).unwrap().matches(&slang), fits, "{pattern}");
+        }
+        for wrong in ["", "a b", "a/b/c", "ä"] {
+            assert_eq!(RepositoryPattern::new(wrong), None, "{wrong}");
+        }
+    }
+}

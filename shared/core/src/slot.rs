@@ -1,0 +1,344 @@
+//! A slot: the right of a pool to one runner, and what became of it.
+//!
+//! A pool has exactly `max_runners` slots, and a VM is only made for a slot, so the limit cannot be passed and no
+//! counter can drift. A free slot has no record.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::ids::{JobId, ProviderName, RunnerId, RunnerName};
+
+/// The record of a taken slot. Its place in the pool is in the runner's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// The runner, and VM, that the slot stands for.
+    pub runner: RunnerName,
+    /// What its runner is for.
+    pub purpose: Purpose,
+    /// When the slot was taken.
+    pub reserved_at: Timestamp,
+    /// How far its runner is.
+    pub phase: Phase,
+}
+
+/// What a runner is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// This job is to run on it, or does.
+    Job(JobId),
+    /// Nobody waits for it: it is kept warm for the next job, or goes after a while.
+    Spare {
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+impl Purpose {
+    /// The job, if there is one.
+    pub fn job(self) -> Option<JobId> {
+        match self {
+            Self::Job(job) => Some(job),
+            Self::Spare { .. } => None,
+        }
+    }
+}
+
+/// How far a runner is. Each phase carries what is known in it; its deadline is a matter of policy, counted from
+/// its beginning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// Taken; the registration and the VM are being asked for, since [`Slot::reserved_at`].
+    Reserved,
+    /// The provider accepted the create; GitHub has not seen the runner yet.
+    Booting {
+        /// The machine.
+        machine: Machine,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The runner is online and waits for a job.
+    Idle {
+        /// The machine.
+        machine: Machine,
+        /// Since when it waits.
+        since: Timestamp,
+    },
+    /// The runner runs a job.
+    Busy {
+        /// The machine, where it is known: an event can overtake the record of the create.
+        machine: Option<Machine>,
+        /// Since when it runs.
+        since: Timestamp,
+    },
+    /// The VM is to go; the slot is free for another runner when it is gone.
+    Deleting {
+        /// The machine, where it is known.
+        machine: Option<Machine>,
+        /// Since when.
+        since: Timestamp,
+        /// Until then an invocation waits for the end of it, so that no second one needs to.
+        watched_until: Option<Timestamp>,
+    },
+}
+
+/// A VM and its registration, as far as they are needed to find both again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Where the VM is.
+    pub vm: VmPlace,
+    /// The registration at GitHub.
+    pub runner_id: RunnerId,
+}
+
+/// Where a VM is; with its name that identifies it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VmPlace {
+    /// Which provider made it.
+    pub provider: ProviderName,
+    /// The provider's own address: GCP's zone, Proxmox's `node/vmid`.
+    pub at: String,
+}
+
+impl fmt::Display for VmPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.provider, self.at)
+    }
+}
+
+/// What can happen to a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SlotEvent {
+    /// The provider accepted the create of its VM, or a VM of its name was found; told again when the VM had to be
+    /// made in another place.
+    Placed {
+        /// The machine.
+        machine: Machine,
+    },
+    /// GitHub sees the runner, without a job.
+    Online,
+    /// The runner took a job.
+    Started {
+        /// Which.
+        job: JobId,
+    },
+    /// The job is over, or the VM is dead: nothing runs on it any more.
+    Ended,
+    /// Nobody needs the runner, and GitHub agreed that it is not busy by deleting its registration.
+    Retired,
+    /// An invocation waits for the VM to be gone.
+    Watched {
+        /// Until when it will.
+        until: Timestamp,
+    },
+}
+
+/// The kinds of phases, as they are named in the table, in reports and in conditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PhaseKind {
+    /// [`Phase::Reserved`]
+    Reserved,
+    /// [`Phase::Booting`]
+    Booting,
+    /// [`Phase::Idle`]
+    Idle,
+    /// [`Phase::Busy`]
+    Busy,
+    /// [`Phase::Deleting`]
+    Deleting,
+}
+
+impl PhaseKind {
+    /// All of them, in the order of a runner's life.
+    pub const ALL: [Self; 5] = [Self::Reserved, Self::Booting, Self::Idle, Self::Busy, Self::Deleting];
+
+    /// The name in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Booting => "booting",
+            Self::Idle => "idle",
+            Self::Busy => "busy",
+            Self::Deleting => "deleting",
+        }
+    }
+
+    /// Reads the name back.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+impl fmt::Display for PhaseKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An event that makes no sense in the phase it met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a {phase} slot cannot take this event")]
+pub struct Refused {
+    /// The phase.
+    pub phase: PhaseKind,
+}
+
+impl SlotEvent {
+    /// In which phases it makes sense. The store's conditional writes are made from this, so that the table
+    /// refuses exactly what [`Slot::apply`] refuses.
+    pub fn allowed_in(&self) -> &'static [PhaseKind] {
+        use PhaseKind::{Booting, Busy, Deleting, Idle, Reserved};
+        match self {
+            Self::Placed { .. } => &[Reserved, Booting],
+            Self::Online => &[Booting],
+            Self::Started { .. } => &[Reserved, Booting, Idle],
+            Self::Ended => &[Reserved, Booting, Idle, Busy],
+            Self::Retired => &[Reserved, Booting, Idle],
+            Self::Watched { .. } => &[Deleting],
+        }
+    }
+}
+
+impl Phase {
+    /// Its kind.
+    pub fn kind(&self) -> PhaseKind {
+        match self {
+            Self::Reserved => PhaseKind::Reserved,
+            Self::Booting { .. } => PhaseKind::Booting,
+            Self::Idle { .. } => PhaseKind::Idle,
+            Self::Busy { .. } => PhaseKind::Busy,
+            Self::Deleting { .. } => PhaseKind::Deleting,
+        }
+    }
+
+    /// The machine, where it is known.
+    pub fn machine(&self) -> Option<&Machine> {
+        match self {
+            Self::Reserved => None,
+            Self::Booting { machine, .. } | Self::Idle { machine, .. } => Some(machine),
+            Self::Busy { machine, .. } | Self::Deleting { machine, .. } => machine.as_ref(),
+        }
+    }
+}
+
+impl Slot {
+    /// A slot just taken.
+    pub fn reserved(runner: RunnerName, purpose: Purpose, now: Timestamp) -> Self {
+        Self { runner, purpose, reserved_at: now, phase: Phase::Reserved }
+    }
+
+    /// Since when it is in its phase.
+    pub fn since(&self) -> Timestamp {
+        match self.phase {
+            Phase::Reserved => self.reserved_at,
+            Phase::Booting { since, .. }
+            | Phase::Idle { since, .. }
+            | Phase::Busy { since, .. }
+            | Phase::Deleting { since, .. } => since,
+        }
+    }
+
+    /// The slot after an event; refused when the event makes no sense in its phase.
+    pub fn apply(&self, event: &SlotEvent, now: Timestamp) -> Result<Slot, Refused> {
+        let kind = self.phase.kind();
+        if !event.allowed_in().contains(&kind) {
+            return Err(Refused { phase: kind });
+        }
+        let machine = self.phase.machine().cloned();
+        let (purpose, phase) = match event {
+            SlotEvent::Placed { machine } => {
+                (self.purpose, Phase::Booting { machine: machine.clone(), since: now })
+            }
+            SlotEvent::Online => match machine {
+                Some(machine) => (self.purpose, Phase::Idle { machine, since: now }),
+                None => return Err(Refused { phase: kind }),
+            },
+            SlotEvent::Started { job } => (Purpose::Job(*job), Phase::Busy { machine, since: now }),
+            SlotEvent::Ended | SlotEvent::Retired => {
+                (self.purpose, Phase::Deleting { machine, since: now, watched_until: None })
+            }
+            SlotEvent::Watched { until } => {
+                let Phase::Deleting { since, .. } = self.phase else { return Err(Refused { phase: kind }) };
+                (self.purpose, Phase::Deleting { machine, since, watched_until: Some(*until) })
+            }
+        };
+        Ok(Slot { purpose, phase, ..self.clone() })
+    }
+}
+
+/// `now + wait`, or the end of time where that is nearer.
+pub fn later(now: Timestamp, wait: Duration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// `now - wait`, or the beginning of time.
+pub fn earlier(now: Timestamp, wait: Duration) -> Timestamp {
+    now.checked_sub(wait).unwrap_or(Timestamp::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::fixtures::{at, booting, busy, deleting, idle, machine, slot};
+
+    fn all_phases() -> Vec<Slot> {
+        [Phase::Reserved, booting(), idle(), busy(), deleting()]
+            .into_iter()
+            .map(|phase| slot(3, 1, phase))
+            .collect()
+    }
+
+    fn all_events() -> Vec<SlotEvent> {
+        vec![
+            SlotEvent::Placed { machine: machine() },
+            SlotEvent::Online,
+            SlotEvent::Started { job: JobId(9) },
+            SlotEvent::Ended,
+            SlotEvent::Retired,
+            SlotEvent::Watched { until: at(50) },
+        ]
+    }
+
+    /// Every phase against every event: what follows, or `-` where it is refused.
+    #[test]
+    fn the_table_of_transitions() {
+        let table: Vec<String> = all_phases()
+            .iter()
+            .map(|slot| {
+                let next = all_events().into_iter().map(|event| match slot.apply(&event, at(10)) {
+                    Ok(next) => next.phase.kind().as_str(),
+                    Err(_) => "-",
+                });
+                format!(
+                    "{:9}{}",
+                    slot.phase.kind().as_str(),
+                    next.map(|kind| format!("{kind:9}")).collect::<String>()
+                )
+            })
+            .collect();
+        let expected = [
+            "         placed   online   started  ended    retired  watched",
+            "reserved booting  -        busy     deleting deleting -",
+            "booting  booting  idle     busy     deleting deleting -",
+            "idle     -        -        busy     deleting deleting -",
+            "busy     -        -        -        deleting -        -",
+            "deleting -        -        -        -        -        deleting",
+        ];
+        for (row, expected) in table.iter().zip(&expected[1..]) {
+            assert_eq!(row.trim_end(), *expected);
+        }
+    }
+
+    #[test]
+    fn a_busy_runner_is_never_retired() {
+        assert!(slot(3, 1, busy()).apply(&SlotEvent::Retired, at(10)).is_err());
+    }
+
+    #[test]
+    fn who_runs_the_job_is_what_github_says_not_what_was_meant() {
+        let started = slot(3, 1, idle()).apply(&SlotEvent::Started { job: JobId(9) }, at(10)).unwrap();
+        assert_eq!(started.purpose, Purpose::Job(JobId(9)));
+    }
+}
