@@ -1,2 +1,34 @@
-//! Placeholder while the libraries grow.
-fn main() {}
+//! The Lambda function for the schedule: its event is any JSON object, its answer the report of what it saw and did.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use mayfly_service::clock::instant_at;
+use mayfly_service::config::Config;
+use mayfly_service::mayfly::Mayfly;
+use mayfly_service::telemetry;
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    telemetry::start(telemetry::format_here());
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Error> {
+    let config = Config::load()?;
+    let mayfly = &Mayfly::start(&config).await?;
+    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
+        let end: Instant = instant_at(event.context.deadline);
+        let report = mayfly.sweep(end).await;
+        Ok::<Value, Error>(serde_json::to_value(report)?)
+    }))
+    .await
+}

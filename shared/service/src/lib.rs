@@ -1,1 +1,27 @@
-//! To be filled.
+//! The shell of Mayfly: it observes, asks the core what follows, and carries it out.
+//!
+//! Where to look:
+//! - [`config`], [`secret`]: what the user configured
+//! - [`inbound`]: a webhook request in, an answer and the work that follows out
+//! - [`events`]: what each event writes down before the answer, and what is done after it
+//! - [`provision`], `removal`, `handover`: a reserved slot becomes a VM, a VM goes, its slot serves the next job
+//! - [`sweep`]: observe, plan, execute, report
+//! - [`store`]: the ledger, one DynamoDB table
+//! - [`github`], [`provider`]: the clients
+//! - [`telemetry`]: logs
+
+pub mod clock;
+pub mod config;
+pub mod events;
+pub mod github;
+mod handover;
+pub mod inbound;
+pub mod mayfly;
+pub mod provider;
+pub mod provision;
+mod random;
+mod removal;
+pub mod secret;
+pub mod store;
+pub mod sweep;
+pub mod telemetry;

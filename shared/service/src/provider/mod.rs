@@ -4,14 +4,15 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use mayfly_core::ids::{Deployment, PoolName, RunnerName};
 use mayfly_core::slot::VmPlace;
-use mayfly_core::sweep::Vm;
 
 use crate::secret::Secret;
 
+mod any;
 pub mod gcp;
+
+pub use any::Provider;
 
 /// What a VM is to carry, whoever makes it.
 #[derive(Debug)]

@@ -1,0 +1,116 @@
+//! After a job was taken, ended or held: its VM goes, and what crossed jobs leave behind is set right.
+
+use std::time::Instant;
+
+use mayfly_core::crossing::{Settlement, settle};
+use mayfly_core::ids::{JobId, SlotIndex};
+use mayfly_core::job::{Job, JobState, Moment};
+use mayfly_core::policy::Pool;
+use mayfly_core::slot::{Purpose, Slot};
+
+use super::Settle;
+use crate::clock;
+use crate::mayfly::Mayfly;
+use crate::removal::in_deletion;
+use crate::store::{JobWritten, Moved, StoreError, Take};
+
+impl Mayfly {
+    pub(super) async fn settle(&self, pool: &Pool, settle: Settle, deadline: Instant) {
+        let ended = settle.job.state == JobState::Done;
+        let slot = settle.ran_on.as_ref().and_then(|(_, slot)| slot.clone());
+        // The deletion leaves at once: it is what costs money, and what the next job waits for.
+        let removing = async {
+            if let (true, Some(slot)) = (ended, &slot) {
+                self.remove(pool, &in_deletion(slot), deadline).await;
+            }
+        };
+        let (job, settled) = (settle.job.id, self.set_right(pool, settle, deadline));
+        let ((), settled) = tokio::join!(removing, settled);
+        if let Err(error) = settled {
+            tracing::warn!(pool = %pool.name, %job, %error, "what the job leaves behind is left for the sweep");
+        }
+    }
+
+    async fn set_right(&self, pool: &Pool, settle: Settle, deadline: Instant) -> Result<(), StoreError> {
+        let Settle { job, written, ran_on } = settle;
+        let written = match written {
+            Some(written) => written,
+            None => self.ledger.job_left(&job).await?,
+        };
+        let before = match written {
+            JobWritten::From(before) => before,
+            // An end that was recorded before has been settled before.
+            JobWritten::Known(_) => return Ok(()),
+        };
+        if let Some(Job { state: JobState::Waiting, .. }) = before {
+            let waiting = before.as_ref().map_or_else(|| job.waiting(), Job::waiting);
+            self.ledger.drop_waiting(&pool.name, &waiting).await?;
+        }
+        let own = before.as_ref().and_then(|before| before.state.slot());
+        let ran_on = ran_on.map(|(runner, slot)| (runner.slot(), slot.and_then(|slot| slot.purpose.job())));
+        match self::settle(job.id, own, ran_on) {
+            Settlement::Nothing => Ok(()),
+            Settlement::Reassign { job: left, slot } => self.reassign(pool, job.id, left, slot, deadline).await,
+            Settlement::Requeue { job: left } => self.queue_again(pool, left, deadline).await,
+            Settlement::Spare { slot } => self.make_spare(pool, job.id, slot, deadline).await,
+        }
+    }
+
+    /// The job `left` gets the slot that was meant for `job`.
+    async fn reassign(
+        &self,
+        pool: &Pool,
+        job: JobId,
+        left: JobId,
+        slot: SlotIndex,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let Some(slot) = self.meant_for(pool, slot, job).await? else {
+            return self.queue_again(pool, left, deadline).await;
+        };
+        if self.ledger.repurpose(&slot, Purpose::Job(left)).await? == Moved::No {
+            return self.queue_again(pool, left, deadline).await;
+        }
+        let line = Moment::new(clock::now(), format!("its runner took another job; assigned to {}", slot.runner));
+        let state = JobState::Assigned { slot: slot.runner.slot() };
+        tracing::info!(pool = %pool.name, job = %left, runner = %slot.runner, "crossed jobs: gets the other's runner");
+        if !self.ledger.job_assigned(left, &state, line).await? {
+            // It needs none any more; nor does anybody else need this runner.
+            let meant = Slot { purpose: Purpose::Job(left), ..slot };
+            self.ledger.repurpose(&meant, Purpose::Spare { since: clock::now() }).await?;
+        }
+        Ok(())
+    }
+
+    async fn queue_again(&self, pool: &Pool, job: JobId, deadline: Instant) -> Result<(), StoreError> {
+        if self.requeue(pool, job, "its runner took another job").await? {
+            self.serve_queue(pool, deadline).await;
+        }
+        Ok(())
+    }
+
+    /// The runner that was meant for `job` serves the oldest waiting one, or is spare.
+    async fn make_spare(
+        &self,
+        pool: &Pool,
+        job: JobId,
+        slot: SlotIndex,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let Some(slot) = self.meant_for(pool, slot, job).await? else { return Ok(()) };
+        if let Some(waiting) = self.ledger.oldest_waiting(&pool.name, 1).await?.first()
+            && self.serve(pool, waiting, &Take::Spare(slot.clone()), deadline).await?.is_some()
+        {
+            return Ok(());
+        }
+        if let Moved::From(slot) = self.ledger.repurpose(&slot, Purpose::Spare { since: clock::now() }).await? {
+            tracing::info!(pool = %pool.name, %job, runner = %slot.runner, "runner is spare: its job needs it no more");
+        }
+        Ok(())
+    }
+
+    async fn meant_for(&self, pool: &Pool, slot: SlotIndex, job: JobId) -> Result<Option<Slot>, StoreError> {
+        let slot = self.ledger.slot_at(&pool.name, slot).await?;
+        Ok(slot.filter(|slot| slot.purpose == Purpose::Job(job)))
+    }
+}

@@ -1,0 +1,206 @@
+//! What each event writes down before the answer, and the work that follows it.
+
+use std::time::Instant;
+
+use mayfly_core::event::{Change, JobEvent};
+use mayfly_core::ids::{JobId, PoolName, RunnerName};
+use mayfly_core::job::{Job, JobState, Moment, Waiting};
+use mayfly_core::policy::Pool;
+use mayfly_core::route::route;
+use mayfly_core::slot::{Purpose, Slot, SlotEvent};
+
+use crate::clock;
+use crate::mayfly::Mayfly;
+use crate::store::{Claim, Enqueued, JobWritten, Moved, StoreError, Take, to_milliseconds};
+
+mod follow;
+
+/// What became of an event.
+#[derive(Debug)]
+pub enum Receipt {
+    /// It asks for nothing.
+    Ignored {
+        /// Why.
+        reason: String,
+    },
+    /// It is recorded.
+    Accepted {
+        /// The pool that serves the job.
+        pool: PoolName,
+        /// The job.
+        job: JobId,
+        /// What is to be done now.
+        follow: Option<Follow>,
+    },
+}
+
+/// Work that follows an event, after its answer. If it is never done, a sweep does it.
+#[derive(Debug)]
+pub enum Follow {
+    /// A slot was claimed: its VM is to be made.
+    Provision {
+        /// The slot.
+        slot: Slot,
+        /// The job.
+        waiting: Waiting,
+    },
+    /// The job waits: perhaps something became free meanwhile.
+    Queue,
+    /// The job was taken by a runner, ended, or is held.
+    Settle(Box<Settle>),
+}
+
+/// A job that was taken by a runner, ended, or is held.
+#[derive(Debug)]
+pub struct Settle {
+    /// The job as it is to be recorded.
+    job: Job,
+    /// What was recorded of it already, with how it was before.
+    written: Option<JobWritten>,
+    /// The runner of ours that took it, and its slot as it was before, where that is still the runner's.
+    ran_on: Option<(RunnerName, Option<Slot>)>,
+}
+
+/// A claim whose slot was lost to somebody else is tried again so often before the job queues.
+const CLAIM_TRIES: usize = 4;
+
+impl Mayfly {
+    /// Records an event durably. An error means that it was not, and is to be delivered again.
+    pub async fn record(&self, event: &JobEvent) -> Result<Receipt, StoreError> {
+        let runner = match &event.change {
+            Change::Started { runner: Some(name) } | Change::Ended { runner: Some(name), .. } => {
+                RunnerName::parse(&self.policy.deployment, name)
+            }
+            Change::Queued | Change::Held | Change::Started { runner: None } | Change::Ended { runner: None, .. } => None,
+        };
+        // Which pool a runner is of is in its name; the labels decide where there is none of ours.
+        let own = runner.as_ref().and_then(|runner| self.policy.pool(runner.pool()));
+        let pool = match own.map_or_else(|| route(&self.policy, event), Ok) {
+            Ok(pool) => pool,
+            Err(reason) => return Ok(Receipt::Ignored { reason: reason.to_string() }),
+        };
+        let follow = match &event.change {
+            Change::Queued => self.queued(pool, event).await?,
+            Change::Held => self.left(pool, event, JobState::Held, "waits for approval", None).await?,
+            Change::Started { runner: name } => {
+                let line = format!("started on {}", shown(name.as_deref()));
+                let slot = runner.as_ref().map(RunnerName::slot);
+                self.left(pool, event, JobState::Running { slot }, &line, runner.as_ref()).await?
+            }
+            Change::Ended { runner: name, conclusion } => {
+                let conclusion = conclusion.as_deref().unwrap_or("no conclusion");
+                let line = format!("ended on {}: {conclusion}", shown(name.as_deref()));
+                self.left(pool, event, JobState::Done, &line, runner.as_ref()).await?
+            }
+        };
+        Ok(Receipt::Accepted { pool: pool.name.clone(), job: event.job, follow })
+    }
+
+    async fn queued(&self, pool: &Pool, event: &JobEvent) -> Result<Option<Follow>, StoreError> {
+        // A warm function knows free slots from its last look, and claims without looking.
+        let mut take = self.hint(pool).map(|index| Take::Free(self.new_slot(pool, index, Purpose::Job(event.job))));
+        for _ in 0..CLAIM_TRIES {
+            if take.is_none() {
+                let look = self.look(pool).await?;
+                self.remember(pool, &look.free);
+                take = self.best(pool, &look, event.job);
+            }
+            let Some(chosen) = take.take() else { break };
+            let slot = chosen.slot();
+            let line = format!("queued, assigned to {}", slot.runner);
+            let job = job(pool, event, JobState::Assigned { slot: slot.runner.slot() }, line);
+            match self.ledger.claim(&job, &chosen).await? {
+                Claim::Taken => return Ok(self.claimed(pool, &job, &chosen)),
+                Claim::Known(known) => return Ok(known_already(pool, &known)),
+                Claim::SlotLost => self.remember(pool, &[]),
+            }
+        }
+        let job = job(pool, event, JobState::Waiting, "queued, waits: the pool is full".to_owned());
+        match self.ledger.enqueue(&job).await? {
+            Enqueued::Waiting => {
+                tracing::info!(pool = %pool.name, job = %job.id, "job waits: the pool is full");
+                Ok(Some(Follow::Queue))
+            }
+            Enqueued::Known(known) => Ok(known_already(pool, &known)),
+        }
+    }
+
+    fn claimed(&self, pool: &Pool, job: &Job, take: &Take) -> Option<Follow> {
+        match take {
+            Take::Free(slot) => {
+                tracing::info!(pool = %pool.name, job = %job.id, runner = %slot.runner, "job gets a slot");
+                Some(Follow::Provision { slot: slot.clone(), waiting: job.waiting() })
+            }
+            Take::Spare(slot) => {
+                tracing::info!(pool = %pool.name, job = %job.id, runner = %slot.runner, "job gets a spare runner");
+                None
+            }
+        }
+    }
+
+    /// The job needs no runner any more: it has one, is over, or is held.
+    ///
+    /// Where one of our runners is named, its slot is the durable record, written before the answer, and the job's
+    /// own record follows; otherwise the job's is.
+    async fn left(
+        &self,
+        pool: &Pool,
+        event: &JobEvent,
+        state: JobState,
+        line: &str,
+        runner: Option<&RunnerName>,
+    ) -> Result<Option<Follow>, StoreError> {
+        let slot_event = match state {
+            JobState::Done => SlotEvent::Ended,
+            JobState::Held | JobState::Waiting | JobState::Assigned { .. } | JobState::Running { .. } => {
+                SlotEvent::Started { job: event.job }
+            }
+        };
+        let job = job(pool, event, state, line.to_owned());
+        let moved = match runner {
+            Some(runner) => self.ledger.slot_event(runner, &slot_event, clock::now()).await?,
+            None => Moved::No,
+        };
+        let (slot, written) = match moved {
+            Moved::From(slot) => (Some(slot), None),
+            Moved::No => (None, Some(self.ledger.job_left(&job).await?)),
+        };
+        let ran_on = runner.map(|runner| (runner.clone(), slot));
+        tracing::info!(pool = %pool.name, job = %event.job, runner = runner.map(RunnerName::as_str), "job {line}");
+        Ok(Some(Follow::Settle(Box::new(Settle { job, written, ran_on }))))
+    }
+
+    /// Does the work that follows an event.
+    pub async fn follow(&self, pool: &PoolName, follow: Follow, deadline: Instant) {
+        let Some(pool) = self.policy.pool(pool) else { return };
+        match follow {
+            Follow::Provision { slot, waiting } => {
+                self.provision(pool, &slot, &waiting, deadline).await;
+            }
+            Follow::Queue => self.serve_queue(pool, deadline).await,
+            Follow::Settle(settle) => self.settle(pool, *settle, deadline).await,
+        }
+    }
+}
+
+fn known_already(pool: &Pool, known: &Job) -> Option<Follow> {
+    tracing::info!(pool = %pool.name, job = %known.id, state = known.state.as_str(), "job is known already");
+    None
+}
+
+fn job(pool: &Pool, event: &JobEvent, state: JobState, line: String) -> Job {
+    let now = clock::now();
+    Job {
+        id: event.job,
+        pool: pool.name.clone(),
+        repository: event.repository.clone(),
+        queued_at: event.created_at.map_or(now, to_milliseconds),
+        installation: event.installation,
+        state,
+        timeline: vec![Moment::new(now, line)],
+    }
+}
+
+fn shown(runner: Option<&str>) -> &str {
+    runner.unwrap_or("no runner")
+}

@@ -1,0 +1,286 @@
+//! One request to GitHub: headers, deadline, retries, and the answer typed by what the caller does next.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, RETRY_AFTER, USER_AGENT};
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::GitHubError;
+use crate::secret::Secret;
+
+/// One try's limit; GitHub itself gives up on a request after ten seconds.
+const TRY_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A request is sent at most so often.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(250);
+/// A `retry-after` up to this is waited for; a longer one is the sweep's.
+const RETRY_AFTER_WAITED: Duration = Duration::from_secs(5);
+/// What GitHub's documentation asks for when a secondary limit comes without `retry-after`.
+const SECONDARY_LIMIT_PAUSE: Duration = Duration::from_secs(60);
+/// The largest answer that is read: a page of a hundred runners has some 60 KB.
+const ANSWER_MOST: usize = 4 << 20;
+
+/// A request.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    doing: &'static str,
+    method: Method,
+    path: &'a str,
+    query: Vec<(&'static str, String)>,
+    body: Option<&'a Value>,
+}
+
+/// What GitHub said, where it said something that the caller decides on.
+#[derive(Debug)]
+pub(super) enum Status {
+    /// 2xx
+    Ok(Answer),
+    /// 404, with GitHub's message
+    NotFound(String),
+    /// 409, with GitHub's message
+    Conflict(String),
+    /// 422, with GitHub's message
+    Invalid(String),
+}
+
+/// The body of a good answer.
+pub(super) struct Answer(Vec<u8>);
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // It may hold a token or a JIT config.
+        write!(f, "[{} bytes]", self.0.len())
+    }
+}
+
+impl Answer {
+    pub(super) fn read<T: DeserializeOwned>(&self, doing: &'static str) -> Result<T, GitHubError> {
+        // serde's message could show what was received; its place says enough.
+        serde_json::from_slice(&self.0).map_err(|error| GitHubError::Unavailable {
+            doing,
+            why: format!("the answer cannot be read (line {}, column {})", error.line(), error.column()),
+        })
+    }
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn get(doing: &'static str, path: &'a str) -> Self {
+        Self { doing, method: Method::GET, path, query: Vec::new(), body: None }
+    }
+
+    pub(super) fn post(doing: &'static str, path: &'a str, body: &'a Value) -> Self {
+        Self { doing, method: Method::POST, path, query: Vec::new(), body: Some(body) }
+    }
+
+    pub(super) fn delete(doing: &'static str, path: &'a str) -> Self {
+        Self { doing, method: Method::DELETE, path, query: Vec::new(), body: None }
+    }
+
+    pub(super) fn query(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.query.push((name, value.to_string()));
+        self
+    }
+}
+
+/// The connection, made when it is first needed.
+#[derive(Debug)]
+pub(super) struct Http {
+    api_url: String,
+    client: OnceLock<reqwest::Client>,
+}
+
+/// Why one try brought nothing, and when the next may be made.
+struct Failed {
+    error: GitHubError,
+    again_after: Option<Duration>,
+}
+
+impl Http {
+    pub(super) fn new(api_url: String) -> Self {
+        Self { api_url, client: OnceLock::new() }
+    }
+
+    /// Sends a request, again where that can help and the deadline allows it.
+    pub(super) async fn send(
+        &self,
+        call: &Call<'_>,
+        token: &Secret,
+        deadline: Instant,
+        count: &(dyn Fn() + Sync),
+    ) -> Result<Status, GitHubError> {
+        let mut pause = PAUSE;
+        for left in (0..TRIES).rev() {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
+                return Err(GitHubError::Unavailable { doing: call.doing, why: "no time is left".to_owned() });
+            }
+            count();
+            let failed = match self.try_once(call, token, remaining.min(TRY_TIMEOUT)).await {
+                Ok(status) => return Ok(status),
+                Err(failed) => failed,
+            };
+            let Some(after) = failed.again_after else { return Err(failed.error) };
+            let wait = after.max(crate::random::jitter(pause));
+            if left == 0 || wait >= deadline.saturating_duration_since(Instant::now()) {
+                return Err(failed.error);
+            }
+            tracing::debug!(error = %failed.error, wait_ms = wait.as_millis(), "asking GitHub again");
+            tokio::time::sleep(wait).await;
+            pause *= 2;
+        }
+        Err(GitHubError::Unavailable { doing: call.doing, why: "tried in vain".to_owned() })
+    }
+
+    async fn try_once(&self, call: &Call<'_>, token: &Secret, timeout: Duration) -> Result<Status, Failed> {
+        let passing = |why: String| Failed {
+            error: GitHubError::Unavailable { doing: call.doing, why },
+            again_after: Some(Duration::ZERO),
+        };
+        let client = self.client().map_err(|why| Failed {
+            error: GitHubError::Unavailable { doing: call.doing, why },
+            again_after: None,
+        })?;
+        let mut request = client
+            .request(call.method.clone(), format!("{}{}", self.api_url, call.path))
+            .timeout(timeout)
+            .header(ACCEPT, "application/vnd.github+json")
+            .header(USER_AGENT, concat!("mayfly/", env!("CARGO_PKG_VERSION")))
+            .header("X-GitHub-Api-Version", "2022-11-28")
+            .header(AUTHORIZATION, format!("Bearer {}", token.expose()));
+        if !call.query.is_empty() {
+            request = request.query(&call.query);
+        }
+        if let Some(body) = call.body {
+            request = request.json(body);
+        }
+        let mut answer = request.send().await.map_err(|error| passing(chain(&error)))?;
+        let status = answer.status();
+        let headers = answer.headers().clone();
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| passing(chain(&error)))? {
+            body.extend_from_slice(&chunk);
+            if body.len() > ANSWER_MOST {
+                return Err(passing(format!("the answer has more than {ANSWER_MOST} bytes")));
+            }
+        }
+        typed(call.doing, status, &headers, body)
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, String> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let built = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::limited(3))
+            .build()
+            .map_err(|error| chain(&error))?;
+        Ok(self.client.get_or_init(|| built))
+    }
+}
+
+/// Types an answer by its status. Pure.
+fn typed(doing: &'static str, status: StatusCode, headers: &HeaderMap, body: Vec<u8>) -> Result<Status, Failed> {
+    let message = || message(&body);
+    match status.as_u16() {
+        200..=299 => Ok(Status::Ok(Answer(body))),
+        404 => Ok(Status::NotFound(message())),
+        409 => Ok(Status::Conflict(message())),
+        422 => Ok(Status::Invalid(message())),
+        403 | 429 if let Some(retry_after) = limit(status, headers, &message()) => Err(Failed {
+            error: GitHubError::RateLimited { doing, retry_after },
+            again_after: (retry_after <= RETRY_AFTER_WAITED).then_some(retry_after),
+        }),
+        400..=499 => Err(Failed {
+            error: GitHubError::Refused { doing, status: status.as_u16(), why: message() },
+            again_after: None,
+        }),
+        code => Err(Failed {
+            error: GitHubError::Unavailable { doing, why: format!("answered {code}: {}", message()) },
+            again_after: Some(Duration::ZERO),
+        }),
+    }
+}
+
+/// For how long GitHub asks to be left alone, if that is what it says.
+fn limit(status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Duration> {
+    let number = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.trim().parse::<i64>().ok());
+    if let Some(seconds) = number(RETRY_AFTER.as_str()) {
+        return Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+    }
+    if number("x-ratelimit-remaining") == Some(0) {
+        let reset = number("x-ratelimit-reset").unwrap_or(0);
+        let seconds = reset - jiff::Timestamp::now().as_second();
+        return Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+    }
+    let secondary = status == StatusCode::TOO_MANY_REQUESTS || message.to_lowercase().contains("rate limit");
+    secondary.then_some(SECONDARY_LIMIT_PAUSE)
+}
+
+/// GitHub's `message`, in at most 300 characters.
+fn message(body: &[u8]) -> String {
+    let parsed: Option<Value> = serde_json::from_slice(body).ok();
+    let text = parsed.as_ref().and_then(|value| value.get("message")).and_then(Value::as_str);
+    text.map_or_else(|| "no message".to_owned(), |text| text.chars().take(300).collect())
+}
+
+/// An error with its sources; reqwest's own text says little. Its URL is left out.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = if error.is_timeout() { "no answer in time".to_owned() } else { "no answer".to_owned() };
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, headers: &[(&'static str, &str)], body: &str) -> Result<Status, Failed> {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        typed("testing", StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes().to_vec())
+    }
+
+    fn failed(status: u16, headers: &[(&'static str, &str)], body: &str) -> Failed {
+        match answer(status, headers, body) {
+            Err(failed) => failed,
+            Ok(status) => panic!("{status:?}"),
+        }
+    }
+
+    #[test]
+    fn a_rate_limit_is_told_from_a_refusal() {
+        let limited = |headers: &[(&'static str, &str)], body: &str| match failed(403, headers, body).error {
+            GitHubError::RateLimited { retry_after, .. } => Some(retry_after.as_secs()),
+            GitHubError::Refused { .. } | GitHubError::Unavailable { .. } => None,
+        };
+        assert_eq!(limited(&[("retry-after", "17")], ""), Some(17));
+        assert_eq!(limited(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")], ""), Some(0));
+        assert_eq!(limited(&[], r#"{"message":"You have exceeded a secondary rate limit"}"#), Some(60));
+        assert_eq!(limited(&[("x-ratelimit-remaining", "4999")], r#"{"message":"Resource not accessible"}"#), None);
+    }
+
+    #[test]
+    fn only_what_passes_is_asked_for_again() {
+        assert!(failed(500, &[], "").again_after.is_some());
+        assert!(failed(503, &[], "<html>").again_after.is_some());
+        assert!(failed(429, &[("retry-after", "2")], "").again_after.is_some());
+        assert!(failed(429, &[("retry-after", "3600")], "").again_after.is_none());
+        assert!(failed(401, &[], r#"{"message":"Bad credentials"}"#).again_after.is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_shown() {
+        let Ok(Status::Ok(body)) = answer(201, &[], r#"{"token":"ghs_secret"#) else { panic!("not taken") };
+        let error = body.read::<Value>("testing").unwrap_err().to_string();
+        assert!(!error.contains("ghs_") && !format!("{body:?}").contains("ghs_"), "{error}");
+    }
+}

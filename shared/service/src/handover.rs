@@ -1,0 +1,221 @@
+//! Waiting jobs get slots: free ones, spare runners, and those whose VM is gone.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use mayfly_core::candidates::gaps;
+use mayfly_core::ids::{JobId, SlotIndex};
+use mayfly_core::job::{JobState, Moment, Waiting};
+use mayfly_core::policy::Pool;
+use mayfly_core::slot::{Phase, Purpose, Slot};
+
+use crate::clock;
+use crate::mayfly::Mayfly;
+use crate::provision::Provisioned;
+use crate::store::{StoreError, Take};
+
+/// What a look at a part of a pool's slots showed.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    /// Runners that nobody waits for.
+    pub spare: Vec<Slot>,
+    /// Free slots.
+    pub free: Vec<SlotIndex>,
+    /// Slots whose VM is going, unwatched.
+    pub deleting: Vec<Slot>,
+}
+
+/// A pool of up to this many slots is looked at as a whole: about 16 KB, 2 read units.
+const WHOLE_POOL_MOST: u16 = 64;
+/// A larger one is probed at random places with growing samples, until one shows a free slot. A pool in which none
+/// does is as good as full: its next free slot goes to the queue anyway. 3½ read units in all.
+const PROBES: [usize; 3] = [16, 32, 64];
+
+impl Mayfly {
+    /// Looks for slots that a job could take, at a cost that does not depend on the pool's size.
+    pub(crate) async fn look(&self, pool: &Pool) -> Result<Look, StoreError> {
+        let max = pool.max_runners;
+        let probes: Vec<(SlotIndex, usize)> = if max.get() <= WHOLE_POOL_MOST {
+            vec![(SlotIndex(0), usize::from(max.get()))]
+        } else {
+            PROBES.into_iter().map(|size| (SlotIndex((crate::random::bits() % u64::from(max.get())) as u16), size)).collect()
+        };
+        let mut look = Look::default();
+        for (start, size) in probes {
+            // One more than is there, so that a sample that holds all of them is known to.
+            let slots = self.ledger.sample(&pool.name, start, size + 1).await?;
+            let taken: Vec<SlotIndex> = slots.iter().map(|slot| slot.runner.slot()).collect();
+            look.free = gaps(start, &taken, size + 1, max);
+            look.sort(slots);
+            if !look.free.is_empty() || !look.spare.is_empty() {
+                break;
+            }
+        }
+        Ok(look)
+    }
+
+    /// What a job is best served with: a spare runner, else a free slot.
+    pub(crate) fn best(&self, pool: &Pool, look: &Look, job: JobId) -> Option<Take> {
+        if let Some(spare) = look.spare.first() {
+            return Some(Take::Spare(spare.clone()));
+        }
+        // Any of them, so that those who look at the same time do not all want the same.
+        let index = pick(&look.free)?;
+        Some(Take::Free(self.new_slot(pool, index, Purpose::Job(job))))
+    }
+
+    /// Serves the oldest waiting job, if one look at the pool shows how: a free slot, a spare runner, or one whose VM
+    /// is going while nobody waits for the end of it.
+    pub(crate) async fn serve_queue(&self, pool: &Pool, deadline: Instant) {
+        if let Err(error) = self.try_serve_queue(pool, deadline).await {
+            tracing::warn!(pool = %pool.name, %error, "waiting jobs are left for the sweep");
+        }
+    }
+
+    async fn try_serve_queue(&self, pool: &Pool, deadline: Instant) -> Result<(), StoreError> {
+        let (look, queue) = tokio::join!(self.look(pool), self.ledger.oldest_waiting(&pool.name, 2));
+        let (look, queue) = (look?, queue?);
+        let Some(oldest) = queue.first() else { return Ok(()) };
+        if let Some(take) = self.best(pool, &look, oldest.job) {
+            self.serve(pool, oldest, &take, deadline).await?;
+        } else if let ([_], Some(slot)) = (queue.as_slice(), look.deleting.first())
+            && let Some(leaving) = self.leaving(slot)
+        {
+            // The first in the queue waits for a deletion; those behind it are served by whoever ends next.
+            self.watch(pool, slot, leaving, deadline).await;
+        }
+        Ok(())
+    }
+
+    /// Takes a slot, free or spare, for a waiting job; `None` when somebody else was quicker.
+    pub(crate) async fn serve(
+        &self,
+        pool: &Pool,
+        waiting: &Waiting,
+        take: &Take,
+        deadline: Instant,
+    ) -> Result<Option<Provisioned>, StoreError> {
+        if !self.ledger.serve(&pool.name, waiting, take).await? {
+            return Ok(None);
+        }
+        match take {
+            Take::Free(slot) => self.assign_and_provision(pool, slot, waiting, deadline).await,
+            Take::Spare(slot) => {
+                let line = Moment::new(clock::now(), format!("assigned to {}, which was spare", slot.runner));
+                let state = JobState::Assigned { slot: slot.runner.slot() };
+                self.ledger.job_assigned(waiting.job, &state, line).await?;
+                tracing::info!(pool = %pool.name, job = %waiting.job, runner = %slot.runner, "waiting job gets a spare runner");
+                Ok(Some(Provisioned::Spare))
+            }
+        }
+    }
+
+    /// A slot whose VM is gone goes to a waiting job; `None` when somebody else was quicker.
+    pub(crate) async fn hand_over(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        waiting: &Waiting,
+        deadline: Instant,
+    ) -> Result<Option<Provisioned>, StoreError> {
+        let new = self.new_slot(pool, slot.runner.slot(), Purpose::Job(waiting.job));
+        if !self.ledger.hand_over(slot, &new, waiting).await? {
+            return Ok(None);
+        }
+        self.assign_and_provision(pool, &new, waiting, deadline).await
+    }
+
+    /// A slot whose VM is gone goes to the job it was taken for; `None` when somebody else was quicker, or the job
+    /// needs no runner any more.
+    pub(crate) async fn renew(
+        &self,
+        pool: &Pool,
+        old: &Slot,
+        new: &Slot,
+        deadline: Instant,
+    ) -> Result<Option<Provisioned>, StoreError> {
+        let Some(job) = new.purpose.job() else { return Ok(None) };
+        if !self.ledger.renew(old, new).await? {
+            return Ok(None);
+        }
+        match self.ledger.job(job).await? {
+            Some(job) => self.assign_and_provision(pool, new, &job.waiting(), deadline).await,
+            None => {
+                self.ledger.free(&new.runner).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// A waiting job has just been given the slot: that is written down, and its VM made.
+    async fn assign_and_provision(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        waiting: &Waiting,
+        deadline: Instant,
+    ) -> Result<Option<Provisioned>, StoreError> {
+        let state = JobState::Assigned { slot: slot.runner.slot() };
+        let line = Moment::new(clock::now(), format!("assigned to {}", slot.runner));
+        if !self.ledger.job_assigned(waiting.job, &state, line).await? {
+            // It ended, or was started elsewhere, while its entry was still in the queue.
+            tracing::info!(pool = %pool.name, job = %waiting.job, "the job needs no runner any more");
+            self.ledger.free(&slot.runner).await?;
+            return Ok(None);
+        }
+        tracing::info!(pool = %pool.name, job = %waiting.job, runner = %slot.runner, "waiting job gets a slot");
+        Ok(Some(self.provision(pool, slot, waiting, deadline).await))
+    }
+
+    /// Queues a job again whose runner was taken by another; `false` where it needs none any more.
+    pub(crate) async fn requeue(&self, pool: &Pool, job: JobId, why: &str) -> Result<bool, StoreError> {
+        let Some(job) = self.ledger.job(job).await?.filter(|job| job.state.wants_a_runner()) else {
+            return Ok(false);
+        };
+        let line = Moment::new(clock::now(), format!("waits again: {why}"));
+        self.ledger.requeue(&pool.name, &job.waiting(), line).await?;
+        tracing::info!(pool = %pool.name, job = %job.id, why, "job waits again");
+        Ok(true)
+    }
+
+    /// A slot that was free when this process last looked.
+    pub(crate) fn hint(&self, pool: &Pool) -> Option<SlotIndex> {
+        let mut hints = self.hints.lock().ok()?;
+        let free = hints.get_mut(&pool.name)?;
+        let index = pick(free)?;
+        free.retain(|hint| *hint != index);
+        Some(index)
+    }
+
+    /// Remembers slots that were free just now.
+    pub(crate) fn remember(&self, pool: &Pool, free: &[SlotIndex]) {
+        if let Ok(mut hints) = self.hints.lock() {
+            let known: BTreeSet<SlotIndex> = free.iter().copied().take(HINTS_MOST).collect();
+            hints.insert(pool.name.clone(), known.into_iter().collect());
+        }
+    }
+}
+
+/// So many free slots are remembered for each pool.
+const HINTS_MOST: usize = 64;
+
+impl Look {
+    fn sort(&mut self, slots: Vec<Slot>) {
+        for slot in slots {
+            match (&slot.phase, slot.purpose) {
+                (Phase::Booting { .. } | Phase::Idle { .. }, Purpose::Spare { .. }) => self.spare.push(slot),
+                (Phase::Deleting { watched_until, .. }, _) => {
+                    if watched_until.is_none_or(|until| until < clock::now()) {
+                        self.deleting.push(slot);
+                    }
+                }
+                (Phase::Reserved | Phase::Booting { .. } | Phase::Idle { .. } | Phase::Busy { .. }, _) => {}
+            }
+        }
+    }
+}
+
+fn pick(free: &[SlotIndex]) -> Option<SlotIndex> {
+    let count = u64::try_from(free.len()).ok().filter(|count| *count > 0)?;
+    free.get(usize::try_from(crate::random::bits() % count).ok()?).copied()
+}

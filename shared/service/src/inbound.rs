@@ -1,0 +1,196 @@
+//! The boundary: a request in, an answer and the work that follows out. Nothing behind it knows HTTP.
+//!
+//! Nothing is read from a body whose signature was not found right, and the signature is compared in constant time.
+
+use hmac::{Hmac, KeyInit, Mac};
+use mayfly_core::event::{Parsed, parse};
+use mayfly_core::ids::{JobId, PoolName};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::events::{Follow, Receipt};
+use crate::mayfly::Mayfly;
+use crate::secret::{Secret, SecretError, Secrets};
+
+/// The largest body that is taken; `workflow_job` bodies are some 10–30 KB.
+pub const BODY_MOST: usize = 1 << 20;
+
+/// A request, however it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// `POST`, `GET`, …
+    pub method: &'a str,
+    /// The path, without a query.
+    pub path: &'a str,
+    /// `X-Hub-Signature-256`
+    pub signature: Option<&'a str>,
+    /// `X-GitHub-Event`
+    pub event: Option<&'a str>,
+    /// `X-GitHub-Delivery`
+    pub delivery: Option<&'a str>,
+    /// The raw bytes.
+    pub body: &'a [u8],
+}
+
+/// The answer: a status and a JSON body.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Value,
+}
+
+/// Work that follows an answer.
+#[derive(Debug)]
+pub struct Work {
+    /// Whose.
+    pub pool: PoolName,
+    /// For which job.
+    pub job: JobId,
+    /// What.
+    pub follow: Follow,
+}
+
+/// What knows the webhook's secrets.
+#[derive(Debug)]
+pub struct Gate {
+    secrets: Vec<Secret>,
+}
+
+impl Gate {
+    /// Fetches the secrets; any of them may have signed.
+    pub async fn open(config: &crate::config::GitHubConfig) -> Result<Self, SecretError> {
+        let fetcher = Secrets::default();
+        let mut secrets = Vec::new();
+        for source in &config.webhook_secrets {
+            secrets.push(fetcher.fetch(source).await?);
+        }
+        Ok(Self { secrets })
+    }
+
+    /// Whether one of the secrets signed the body.
+    fn admits(&self, signature: Option<&str>, body: &[u8]) -> bool {
+        let Some(claimed) = signature.and_then(|text| text.strip_prefix("sha256=")).and_then(unhex) else {
+            return false;
+        };
+        // Every secret is tried, found or not: the time taken tells nothing of which one fits.
+        let mut admitted = false;
+        for secret in &self.secrets {
+            let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()) else { continue };
+            mac.update(body);
+            admitted |= mac.verify_slice(&claimed).is_ok();
+        }
+        admitted
+    }
+}
+
+/// 64 hexadecimal digits.
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let text = text.as_bytes();
+    let mut bytes = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        let digit = |sign: u8| char::from(sign).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        *byte = (digit(pair[0])? << 4) | digit(pair[1])?;
+    }
+    Some(bytes)
+}
+
+impl Answer {
+    fn new(status: u16, body: Value) -> Self {
+        Self { status, body }
+    }
+
+    fn error(status: u16, message: impl std::fmt::Display) -> Self {
+        Self::new(status, json!({"error": message.to_string()}))
+    }
+
+    fn ignored(reason: impl Into<String>) -> Self {
+        Self::new(200, json!({"outcome": "ignored", "reason": reason.into()}))
+    }
+}
+
+impl Mayfly {
+    /// Answers a request; what is to be done next comes with it.
+    pub async fn receive(&self, gate: &Gate, request: Request<'_>) -> (Answer, Option<Work>) {
+        match (request.path, request.method) {
+            ("/webhook", "POST") => self.webhook(gate, request).await,
+            ("/healthz", "GET" | "HEAD") => {
+                (Answer::new(200, json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")})), None)
+            }
+            ("/webhook" | "/healthz", _) => (Answer::error(405, "method not allowed"), None),
+            _ => (Answer::error(404, "not found"), None),
+        }
+    }
+
+    async fn webhook(&self, gate: &Gate, request: Request<'_>) -> (Answer, Option<Work>) {
+        let delivery = request.delivery.unwrap_or("unknown");
+        // Before the signature: a body that large is not even worth hashing.
+        if request.body.len() > BODY_MOST {
+            return (Answer::error(413, format_args!("the body has more than {BODY_MOST} bytes")), None);
+        }
+        if !gate.admits(request.signature, request.body) {
+            tracing::warn!(delivery, "signature missing or wrong");
+            return (Answer::error(401, "X-Hub-Signature-256 is missing or wrong"), None);
+        }
+        match request.event {
+            Some("workflow_job") => {}
+            Some(other) => return (Answer::ignored(format!("event {other}")), None),
+            None => return (Answer::error(400, "X-GitHub-Event is missing"), None),
+        }
+        let event = match parse(request.body) {
+            Ok(Parsed::Job(event)) => event,
+            Ok(Parsed::OtherAction(action)) => return (Answer::ignored(format!("action {action}")), None),
+            Err(malformed) => {
+                tracing::warn!(delivery, error = %malformed, "body not understood");
+                return (Answer::error(400, malformed), None);
+            }
+        };
+        match self.record(&event).await {
+            Ok(Receipt::Ignored { reason }) => {
+                tracing::info!(delivery, job = %event.job, repository = %event.repository, reason, "event ignored");
+                (Answer::ignored(reason), None)
+            }
+            Ok(Receipt::Accepted { pool, job, follow }) => {
+                let body = json!({"outcome": "accepted", "pool": pool.as_str(), "job": job.0});
+                (Answer::new(202, body), follow.map(|follow| Work { pool, job, follow }))
+            }
+            Err(error) => {
+                tracing::error!(delivery, job = %event.job, %error, "event not recorded: GitHub is to send it again");
+                (Answer::error(503, "the event could not be recorded; deliver it again"), None)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(secrets: &[&str]) -> Gate {
+        Gate { secrets: secrets.iter().copied().map(Secret::new).collect() }
+    }
+
+    /// GitHub's own example, from its documentation "Validating webhook deliveries".
+    const SIGNATURE: &str = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+
+    #[test]
+    fn githubs_own_example_is_admitted_by_any_of_the_secrets() {
+        let old_and_new = gate(&["another", "It's a Secret to Everybody"]);
+        assert!(old_and_new.admits(Some(SIGNATURE), b"Hello, World!"));
+        assert!(old_and_new.admits(Some(&SIGNATURE.to_uppercase().replace("SHA256", "sha256")), b"Hello, World!"));
+    }
+
+    #[test]
+    fn nothing_else_is_admitted() {
+        let gate = gate(&["It's a Secret to Everybody"]);
+        assert!(!gate.admits(Some(SIGNATURE), b"Hello, World?"));
+        for wrong in [None, Some(""), Some("sha256="), Some(&SIGNATURE[7..]), Some(&SIGNATURE[..70]), Some("sha1=aa")] {
+            assert!(!gate.admits(wrong, b"Hello, World!"), "{wrong:?}");
+        }
+        assert!(!self::gate(&[]).admits(Some(SIGNATURE), b"Hello, World!"));
+    }
+}

@@ -1,0 +1,105 @@
+//! Everything a running Mayfly holds: the policy, the ledger and the clients.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use mayfly_core::ids::{PoolName, ProviderName, RunnerName, SlotIndex};
+use mayfly_core::policy::{Placement, Policy, Pool};
+use mayfly_core::slot::{Purpose, Slot};
+
+use crate::config::{Config, GitHubLogin, ProviderConfig};
+use crate::github::GitHub;
+use crate::provider::Provider;
+use crate::provider::gcp::{Gcp, GcpCredentials, GcpSettings};
+use crate::secret::{SecretError, Secrets};
+use crate::store::Ledger;
+
+/// A running Mayfly. Cheap to make: what is slow to build is built when it is first needed, which is after the
+/// answer to a webhook.
+#[derive(Debug)]
+pub struct Mayfly {
+    /// What the user asked for.
+    pub policy: Policy,
+    /// The table.
+    pub ledger: Ledger,
+    /// GitHub.
+    pub github: GitHub,
+    providers: BTreeMap<ProviderName, Provider>,
+    /// Slots that were free when this process last looked: a warm function claims without looking first.
+    pub(crate) hints: Mutex<BTreeMap<PoolName, Vec<SlotIndex>>>,
+}
+
+/// Why a configuration that is right in itself cannot be run here.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A secret that should be on this machine is not.
+    #[error("`github.{key}`: {source}")]
+    Secret {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        source: SecretError,
+    },
+    /// A kind of provider that is not there yet.
+    #[error("`providers.{0}.kind` = \"proxmox\": this version makes VMs on `gcp` only")]
+    Unsupported(ProviderName),
+}
+
+impl Mayfly {
+    /// Makes one with what the AWS SDK finds in its own variables, and looks whether the secrets that should be on
+    /// this machine are. Those that are elsewhere are fetched when they are first needed.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let (key, source) = match &config.github.login {
+            GitHubLogin::App { private_key, .. } => ("app.private_key", private_key),
+            GitHubLogin::Token(token) => ("token", token),
+        };
+        if source.is_local() {
+            let secret = Secrets::default().fetch(source).await;
+            secret.map_err(|source| StartError::Secret { key, source })?;
+        }
+        Self::new(config, &crate::store::aws_config().await, &GcpCredentials::default())
+    }
+
+    /// Makes one with the AWS settings and Google credentials given.
+    pub fn new(config: &Config, aws: &aws_config::SdkConfig, gcp: &GcpCredentials) -> Result<Self, StartError> {
+        let mut providers = BTreeMap::new();
+        for (name, provider) in &config.providers {
+            let provider = match provider {
+                ProviderConfig::Gcp { project, endpoint } => Provider::Gcp(Box::new(Gcp::new(GcpSettings {
+                    provider: name.clone(),
+                    project: project.clone(),
+                    endpoint: endpoint.clone(),
+                    credentials: gcp.clone(),
+                }))),
+                ProviderConfig::Proxmox { .. } => return Err(StartError::Unsupported(name.clone())),
+            };
+            providers.insert(name.clone(), provider);
+        }
+        let policy = config.policy.clone();
+        let ledger =
+            Ledger::new(aws, config.table.clone(), policy.deployment.clone(), policy.timing.retention);
+        let github = GitHub::new(&config.github);
+        Ok(Self { policy, ledger, github, providers, hints: Mutex::default() })
+    }
+
+    /// The providers, by name.
+    pub fn providers(&self) -> impl Iterator<Item = (&ProviderName, &Provider)> {
+        self.providers.iter()
+    }
+
+    /// The provider of that name.
+    pub fn provider(&self, name: &ProviderName) -> Option<&Provider> {
+        self.providers.get(name)
+    }
+
+    /// A pool's placements with their providers, in the order to be tried.
+    pub(crate) fn placements<'a>(&'a self, pool: &'a Pool) -> impl Iterator<Item = (&'a Placement, &'a Provider)> {
+        pool.placements.iter().filter_map(|placement| Some((placement, self.provider(&placement.provider)?)))
+    }
+
+    /// A slot just taken, with a runner's name that was never used before.
+    pub(crate) fn new_slot(&self, pool: &Pool, index: SlotIndex, purpose: Purpose) -> Slot {
+        let runner = RunnerName::new(&self.policy.deployment, &pool.name, index, crate::random::bits());
+        Slot::reserved(runner, purpose, crate::clock::now())
+    }
+}

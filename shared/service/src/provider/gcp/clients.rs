@@ -1,0 +1,279 @@
+//! Google's clients, built when they are first needed, and one method for each call that is made.
+//!
+//! The library's own retries are off: what may be repeated, and when, is decided by the callers, which know what a
+//! repeat means.
+
+use std::time::{Duration, Instant};
+
+use google_cloud_auth::credentials::{Builder, Credentials, service_account};
+use google_cloud_compute_v1::client::{InstanceTemplates, Instances, Regions, ZoneOperations};
+use google_cloud_compute_v1::model::{Instance, InstanceAggregatedList, InstanceTemplate, Operation, Region};
+use google_cloud_gax::retry_policy::NeverRetry;
+use tokio::sync::OnceCell;
+
+use super::GcpSettings;
+use super::classify::{CallError, Kind};
+use crate::secret::Secret;
+
+/// The most results of one page (`maxResults` of all list calls).
+const PAGE_SIZE: u32 = 500;
+
+/// Where the credentials come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum GcpCredentials {
+    /// Application Default Credentials: `GOOGLE_APPLICATION_CREDENTIALS`, gcloud's own file, or the metadata server.
+    #[default]
+    Default,
+    /// A service account's key: what its key file holds (JSON).
+    ServiceAccount(Secret),
+}
+
+/// An insert, ready to be sent, and to be sent again. It carries the JIT config and so cannot be printed.
+pub(super) struct Insert<'a> {
+    /// The zone.
+    pub zone: &'a str,
+    /// `sourceInstanceTemplate`.
+    pub template: &'a str,
+    /// What overrides the template.
+    pub body: &'a Instance,
+    /// `requestId`.
+    pub request_id: &'a str,
+}
+
+/// The clients of one project.
+pub(super) struct Clients {
+    settings: GcpSettings,
+    credentials: OnceCell<Credentials>,
+    instances: OnceCell<Instances>,
+    operations: OnceCell<ZoneOperations>,
+    regions: OnceCell<Regions>,
+    templates: OnceCell<InstanceTemplates>,
+}
+
+macro_rules! client {
+    ($name:ident, $kind:ident) => {
+        async fn $name(&self) -> Result<&$kind, CallError> {
+            let build = || async {
+                let mut builder = $kind::builder()
+                    .with_credentials(self.credentials().await?.clone())
+                    .with_retry_policy(NeverRetry);
+                if let Some(endpoint) = &self.settings.endpoint {
+                    builder = builder.with_endpoint(endpoint);
+                }
+                builder.build().await.map_err(|error| unusable(&error.to_string()))
+            };
+            self.$name.get_or_try_init(build).await
+        }
+    };
+}
+
+impl Clients {
+    /// Nothing is built or read yet.
+    pub fn new(settings: GcpSettings) -> Self {
+        Self {
+            settings,
+            credentials: OnceCell::new(),
+            instances: OnceCell::new(),
+            operations: OnceCell::new(),
+            regions: OnceCell::new(),
+            templates: OnceCell::new(),
+        }
+    }
+
+    /// The project all calls are for.
+    pub fn project(&self) -> &str {
+        &self.settings.project
+    }
+
+    client!(instances, Instances);
+    client!(operations, ZoneOperations);
+    client!(regions, Regions);
+    client!(templates, InstanceTemplates);
+
+    async fn credentials(&self) -> Result<&Credentials, CallError> {
+        let build = || async {
+            let built = match &self.settings.credentials {
+                GcpCredentials::Default => Builder::default().build(),
+                GcpCredentials::ServiceAccount(key) => {
+                    // The parser's own message could quote the key.
+                    let key = serde_json::from_str(key.expose());
+                    let key = key.map_err(|_| unusable("the service account's key is not JSON"))?;
+                    service_account::Builder::new(key).build()
+                }
+            };
+            built.map_err(|error| unusable(&error.to_string()))
+        };
+        self.credentials.get_or_try_init(build).await
+    }
+
+    /// `instances.insert`.
+    pub async fn insert(&self, insert: &Insert<'_>, limit: Duration) -> Result<Operation, CallError> {
+        let call = self
+            .instances()
+            .await?
+            .insert()
+            .set_project(self.project())
+            .set_zone(insert.zone)
+            .set_source_instance_template(insert.template)
+            .set_request_id(insert.request_id)
+            .set_body(insert.body.clone());
+        timed("instances.insert", insert.zone, limit, call.send()).await
+    }
+
+    /// `instances.get`; `None` when there is no such instance.
+    pub async fn instance(
+        &self,
+        zone: &str,
+        name: &str,
+        limit: Duration,
+    ) -> Result<Option<Instance>, CallError> {
+        let call =
+            self.instances().await?.get().set_project(self.project()).set_zone(zone).set_instance(name);
+        let found = timed("instances.get", zone, limit, call.send()).await;
+        match found {
+            Ok(instance) => Ok(Some(instance)),
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `instances.delete`.
+    pub async fn delete(&self, zone: &str, name: &str, limit: Duration) -> Result<Operation, CallError> {
+        let call =
+            self.instances().await?.delete().set_project(self.project()).set_zone(zone).set_instance(name);
+        timed("instances.delete", zone, limit, call.send()).await
+    }
+
+    /// One page of `instances.aggregatedList`; `token` is the `nextPageToken` of the page before.
+    pub async fn instances_page(
+        &self,
+        filter: &str,
+        token: Option<&str>,
+        limit: Duration,
+    ) -> Result<InstanceAggregatedList, CallError> {
+        let call = self
+            .instances()
+            .await?
+            .aggregated_list()
+            .set_project(self.project())
+            .set_filter(filter)
+            .set_max_results(PAGE_SIZE)
+            .set_or_clear_page_token(token);
+        timed("instances.aggregatedList", "", limit, call.send()).await
+    }
+
+    /// `zoneOperations.wait`: answers when the operation is done, or after at most two minutes, done or not.
+    pub async fn wait(&self, zone: &str, operation: &str, limit: Duration) -> Result<Operation, CallError> {
+        let call = self
+            .operations()
+            .await?
+            .wait()
+            .set_project(self.project())
+            .set_zone(zone)
+            .set_operation(operation);
+        timed("zoneOperations.wait", zone, limit, call.send()).await
+    }
+
+    /// `zoneOperations.get`.
+    pub async fn operation(
+        &self,
+        zone: &str,
+        operation: &str,
+        limit: Duration,
+    ) -> Result<Operation, CallError> {
+        let call = self
+            .operations()
+            .await?
+            .get()
+            .set_project(self.project())
+            .set_zone(zone)
+            .set_operation(operation);
+        timed("zoneOperations.get", zone, limit, call.send()).await
+    }
+
+    /// `regions.get`.
+    pub async fn region(&self, region: &str, limit: Duration) -> Result<Region, CallError> {
+        let call = self.regions().await?.get().set_project(self.project()).set_region(region);
+        timed("regions.get", region, limit, call.send()).await
+    }
+
+    /// `instanceTemplates.get`.
+    pub async fn template(
+        &self,
+        project: &str,
+        name: &str,
+        limit: Duration,
+    ) -> Result<InstanceTemplate, CallError> {
+        let call = self.templates().await?.get().set_project(project).set_instance_template(name);
+        timed("instanceTemplates.get", name, limit, call.send()).await
+    }
+}
+
+fn unusable(why: &str) -> CallError {
+    CallError { kind: Kind::Unsendable, why: format!("no usable credentials: {why}") }
+}
+
+/// Sends one call. The limit covers the access token too, which the library's own time-out does not.
+async fn timed<T>(
+    call: &'static str,
+    target: &str,
+    limit: Duration,
+    sent: impl Future<Output = Result<T, google_cloud_gax::error::Error>>,
+) -> Result<T, CallError> {
+    if limit.is_zero() {
+        return Err(CallError::no_time());
+    }
+    let started = Instant::now();
+    let result = match tokio::time::timeout(limit, sent).await {
+        Ok(result) => result.map_err(|error| CallError::read(&error)),
+        Err(_) => Err(CallError::timed_out(limit)),
+    };
+    let outcome = match &result {
+        Ok(_) => "ok".to_owned(),
+        Err(error) => error.status().map_or("no answer".to_owned(), |status| status.to_string()),
+    };
+    tracing::debug!(call, target, outcome, took_ms = started.elapsed().as_millis(), "called Compute Engine");
+    result
+}
+
+/// Makes a call that may be repeated freely up to three times, as long as its failure is one that passes.
+/// `limit` bounds each try.
+pub(super) async fn repeated<T, F: Future<Output = Result<T, CallError>>>(
+    deadline: Instant,
+    limit: Duration,
+    // Not an `AsyncFn`: the future of one that borrows cannot be spawned.
+    call: impl Fn(Duration) -> F,
+) -> Result<T, CallError> {
+    const TRIES_MAX: u32 = 3;
+    let mut tries = 1;
+    loop {
+        let error = match call(until(deadline, limit)).await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        if tries == TRIES_MAX || !error.passes() {
+            return Err(error);
+        }
+        let Some(wait) = backoff(tries, error.retry_after(), deadline) else { return Err(error) };
+        tokio::time::sleep(wait).await;
+        tries += 1;
+    }
+}
+
+/// What is left until `deadline`, but no more than `most`.
+pub(super) fn until(deadline: Instant, most: Duration) -> Duration {
+    deadline.saturating_duration_since(Instant::now()).min(most)
+}
+
+/// How long to wait before the next try, the `tries`th one having failed; `None` when the deadline does not allow it.
+/// Doubling, and never the same twice, so that those who failed together do not come back together.
+pub(super) fn backoff(tries: u32, asked: Option<Duration>, deadline: Instant) -> Option<Duration> {
+    /// Before the second try; doubled for each further one.
+    const FIRST: Duration = Duration::from_millis(100);
+    /// No longer than this, unless Google asks for more.
+    const LONGEST: Duration = Duration::from_secs(3);
+    let doubled = FIRST.saturating_mul(1 << tries.saturating_sub(1).min(10)).min(LONGEST);
+    let share = f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX);
+    let wait = doubled.mul_f64(0.5 + share).max(asked.unwrap_or_default());
+    (wait < deadline.saturating_duration_since(Instant::now())).then_some(wait)
+}

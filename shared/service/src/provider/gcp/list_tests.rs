@@ -1,0 +1,55 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn page(body: Value) -> InstanceAggregatedList {
+    serde_json::from_value(body).unwrap()
+}
+
+#[test]
+fn a_list_that_lacks_a_zone_says_so() {
+    let warning = |code: &str| json!({ "code": code, "message": "zones/us-east1-c: no." });
+    let scope = |code: &str| json!({ "items": { "zones/us-east1-c": { "warning": warning(code) } } });
+    for (body, whole) in [
+        (json!({}), true),
+        (json!({ "items": { "zones/us-east1-c": { "instances": [] } } }), true),
+        (scope("NO_RESULTS_ON_PAGE"), true),
+        (scope("UNREACHABLE"), false),
+        (scope("A_CODE_OF_TOMORROW"), false),
+        (json!({ "warning": warning("PARTIAL_SUCCESS") }), false),
+        (json!({ "warning": warning("NO_RESULTS_ON_PAGE") }), true),
+        (json!({ "unreachables": ["zones/us-east1-c"] }), false),
+    ] {
+        assert_eq!(missing(&page(body.clone())).is_none(), whole, "{body}");
+    }
+}
+
+#[test]
+fn the_states_of_an_instance() {
+    for (status, expected) in [
+        ("PENDING", VmState::Running),
+        ("PROVISIONING", VmState::Running),
+        ("STAGING", VmState::Running),
+        ("RUNNING", VmState::Running),
+        ("REPAIRING", VmState::Running),
+        ("A_STATE_OF_TOMORROW", VmState::Running),
+        ("STOPPING", VmState::Going),
+        ("PENDING_STOP", VmState::Going),
+        ("SUSPENDING", VmState::Going),
+        ("DEPROVISIONING", VmState::Going),
+        ("TERMINATED", VmState::Stopped),
+        ("STOPPED", VmState::Stopped),
+        ("SUSPENDED", VmState::Stopped),
+    ] {
+        let instance = serde_json::from_value(json!({ "status": status })).unwrap();
+        assert_eq!(state(&instance), expected, "{status}");
+    }
+}
+
+#[test]
+fn a_zone_is_the_end_of_its_url() {
+    let instance = |zone: &str| serde_json::from_value(json!({ "zone": zone })).unwrap();
+    let url = "https://www.googleapis.com/compute/v1/projects/p/zones/us-east1-c";
+    assert_eq!(zone_of(&instance(url), "us-west1-a"), "us-east1-c");
+    assert_eq!(zone_of(&Instance::new(), "us-west1-a"), "us-west1-a");
+}

@@ -1,0 +1,119 @@
+//! A VM goes.
+
+use std::time::Instant;
+
+use mayfly_core::policy::Pool;
+use mayfly_core::slot::{Phase, Slot, SlotEvent, VmPlace, later};
+
+use crate::clock;
+use crate::mayfly::Mayfly;
+use crate::provider::gcp::Going;
+use crate::provider::{Deletion, Provider};
+use crate::store::Moved;
+
+/// A deletion under way, and who carries it out.
+pub(crate) struct Leaving<'a> {
+    provider: &'a Provider,
+    going: Going,
+}
+
+/// A job that was taken out of the queue meanwhile is passed over; so many are looked at.
+const QUEUE_TRIES: usize = 5;
+
+impl Mayfly {
+    /// Deletes the VM of a slot in deletion. Where a job waits for the slot, and nobody else watches it, waits until
+    /// the VM is gone and hands the slot on; otherwise the end is the sweep's.
+    pub(crate) async fn remove(&self, pool: &Pool, slot: &Slot, deadline: Instant) {
+        let Some(leaving) = self.delete_vm_of(slot, deadline).await else { return };
+        match self.ledger.oldest_waiting(&pool.name, 1).await {
+            Ok(waiting) if waiting.is_empty() => {}
+            Ok(_) => self.watch(pool, slot, leaving, deadline).await,
+            Err(error) => tracing::warn!(pool = %pool.name, %error, "the queue could not be read"),
+        }
+    }
+
+    /// Waits for the VM of a slot in deletion to be gone, unless somebody else does, and hands the slot on.
+    pub(crate) async fn watch(&self, pool: &Pool, slot: &Slot, leaving: Leaving<'_>, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let event = SlotEvent::Watched { until: later(clock::now(), left) };
+        match self.ledger.slot_event(&slot.runner, &event, clock::now()).await {
+            Ok(Moved::From(_)) => {}
+            Ok(Moved::No) => return,
+            Err(error) => return tracing::warn!(runner = %slot.runner, %error, "the deletion is not watched"),
+        }
+        match leaving.provider.wait_gone(&leaving.going, deadline).await {
+            Ok(Deletion::Gone) => {}
+            Ok(Deletion::UnderWay) => return tracing::info!(runner = %slot.runner, "deletion left for the sweep"),
+            Err(error) => return tracing::warn!(runner = %slot.runner, %error, "deletion left for the sweep"),
+        }
+        let gone = in_deletion(slot);
+        let queue = match self.ledger.oldest_waiting(&pool.name, QUEUE_TRIES).await {
+            Ok(queue) => queue,
+            Err(error) => return tracing::warn!(pool = %pool.name, %error, "the slot is left for the sweep"),
+        };
+        for waiting in &queue {
+            match self.hand_over(pool, &gone, waiting, deadline).await {
+                Ok(None) => {}
+                Ok(Some(_)) => return,
+                Err(error) => return tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep"),
+            }
+        }
+        if let Err(error) = self.ledger.free(&slot.runner).await {
+            tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep");
+        }
+    }
+
+    /// Has the provider delete a slot's VM; what is needed to wait for its end, unless it failed.
+    pub(crate) async fn delete_vm_of(&self, slot: &Slot, deadline: Instant) -> Option<Leaving<'_>> {
+        let name = slot.runner.as_str();
+        match slot.phase.machine() {
+            Some(machine) => self.delete_vm(name, &machine.vm, deadline).await,
+            None => self.delete_somewhere(name, deadline).await,
+        }
+    }
+
+    /// Has a provider delete a VM.
+    pub(crate) async fn delete_vm(&self, name: &str, place: &VmPlace, deadline: Instant) -> Option<Leaving<'_>> {
+        let Some(provider) = self.provider(&place.provider) else {
+            tracing::error!(vm = name, %place, "its provider is not configured any more; delete the VM by hand");
+            return None;
+        };
+        match provider.delete(name, Some(place), deadline).await {
+            Ok(going) => {
+                tracing::info!(vm = name, %place, "VM is being deleted");
+                Some(Leaving { provider, going })
+            }
+            Err(error) => {
+                tracing::warn!(vm = name, %place, %error, "deletion left for the sweep");
+                None
+            }
+        }
+    }
+
+    /// The VM's place was never recorded: each provider looks for its name.
+    async fn delete_somewhere(&self, name: &str, deadline: Instant) -> Option<Leaving<'_>> {
+        let mut found = None;
+        for (provider_name, provider) in self.providers() {
+            match provider.delete(name, None, deadline).await {
+                Ok(going) => found = Some(Leaving { provider, going }),
+                Err(error) => {
+                    tracing::warn!(vm = name, provider = %provider_name, %error, "deletion left for the sweep");
+                }
+            }
+        }
+        found
+    }
+
+    /// What waits for the end of a deletion that somebody else asked for.
+    pub(crate) fn leaving(&self, slot: &Slot) -> Option<Leaving<'_>> {
+        let place = &slot.phase.machine()?.vm;
+        let provider = self.provider(&place.provider)?;
+        Some(Leaving { provider, going: provider.going(slot.runner.as_str(), place) })
+    }
+}
+
+/// The slot as the table has it once its VM is to go.
+pub(crate) fn in_deletion(slot: &Slot) -> Slot {
+    let machine = slot.phase.machine().cloned();
+    Slot { phase: Phase::Deleting { machine, since: clock::now(), watched_until: None }, ..slot.clone() }
+}

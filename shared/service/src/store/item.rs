@@ -1,0 +1,250 @@
+//! The table's items: records to attributes and back. An item that contradicts itself fails to decode.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use mayfly_core::ids::{
+    Deployment, InstallationId, JobId, PoolName, ProviderName, Repository, RunnerId, RunnerName, SlotIndex,
+};
+use mayfly_core::job::{Job, JobState, Moment, Waiting};
+use mayfly_core::slot::{Machine, Phase, PhaseKind, Purpose, Slot, VmPlace};
+
+use super::StoreError;
+
+/// An item's attributes.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(super) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+pub(super) fn moment(at: Timestamp) -> AttributeValue {
+    number(at.as_millisecond())
+}
+
+/// DynamoDB's TTL counts in whole seconds.
+pub(super) fn expiry(at: Timestamp) -> AttributeValue {
+    number(at.as_second())
+}
+
+pub(super) fn job_key(job: JobId) -> Item {
+    key(format!("job#{job}"), "job".to_owned())
+}
+
+pub(super) fn pool_partition(pool: &PoolName) -> String {
+    format!("pool#{pool}")
+}
+
+pub(super) fn pool_key(pool: &PoolName) -> Item {
+    key(pool_partition(pool), "pool".to_owned())
+}
+
+pub(super) fn slot_sort_key(slot: SlotIndex) -> String {
+    format!("slot#{:04}", slot.0)
+}
+
+pub(super) fn slot_key(pool: &PoolName, slot: SlotIndex) -> Item {
+    key(pool_partition(pool), slot_sort_key(slot))
+}
+
+pub(super) fn slot_key_of(runner: &RunnerName) -> Item {
+    slot_key(runner.pool(), runner.slot())
+}
+
+/// Sorts by time, so that the oldest job is the first in its pool's queue.
+pub(super) fn waiting_key(pool: &PoolName, waiting: &Waiting) -> Item {
+    let queued_at = waiting.queued_at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ");
+    key(pool_partition(pool), format!("wait#{queued_at}#{}", waiting.job))
+}
+
+fn key(pk: String, sk: String) -> Item {
+    HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
+}
+
+#[cfg(test)]
+pub(super) fn slot_item(slot: &Slot) -> Item {
+    let mut item = slot_key_of(&slot.runner);
+    item.insert("runner".to_owned(), text(slot.runner.as_str()));
+    item.insert("reserved_at".to_owned(), moment(slot.reserved_at));
+    item.insert("phase".to_owned(), text(slot.phase.kind().as_str()));
+    item.insert("since".to_owned(), moment(slot.since()));
+    match slot.purpose {
+        Purpose::Job(job) => item.insert("job".to_owned(), number(job)),
+        Purpose::Spare { since } => item.insert("spare_since".to_owned(), moment(since)),
+    };
+    if let Some(machine) = slot.phase.machine() {
+        item.insert("provider".to_owned(), text(machine.vm.provider.as_str()));
+        item.insert("vm_at".to_owned(), text(&machine.vm.at));
+        item.insert("runner_id".to_owned(), number(machine.runner_id));
+    }
+    if let Phase::Deleting { watched_until: Some(until), .. } = slot.phase {
+        item.insert("watched_until".to_owned(), moment(until));
+    }
+    item
+}
+
+pub(super) fn waiting_item(pool: &PoolName, waiting: &Waiting) -> Item {
+    let mut item = waiting_key(pool, waiting);
+    item.insert("job".to_owned(), number(waiting.job));
+    item.insert("queued_at".to_owned(), moment(waiting.queued_at));
+    item.insert("repository".to_owned(), text(waiting.repository.as_str()));
+    if let Some(installation) = waiting.installation {
+        item.insert("installation".to_owned(), number(installation));
+    }
+    item
+}
+
+pub(super) fn timeline_entry(moment: &Moment) -> AttributeValue {
+    text(format!("{} {}", moment.at, moment.what))
+}
+
+/// Reads the attributes of one item, naming it in every error.
+pub(super) struct Reader<'a> {
+    item: &'a Item,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(item: &'a Item) -> Self {
+        Self { item }
+    }
+
+    fn corrupt(&self, why: impl Into<String>) -> StoreError {
+        let part = |name: &str| match self.item.get(name) {
+            Some(AttributeValue::S(value)) => value.clone(),
+            _ => "?".to_owned(),
+        };
+        StoreError::Corrupt { key: format!("{} / {}", part("pk"), part("sk")), why: why.into() }
+    }
+
+    pub(super) fn maybe_text(&self, name: &str) -> Result<Option<&'a str>, StoreError> {
+        match self.item.get(name) {
+            None => Ok(None),
+            Some(AttributeValue::S(value)) => Ok(Some(value)),
+            Some(_) => Err(self.corrupt(format!("{name} is no text"))),
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<&'a str, StoreError> {
+        self.maybe_text(name)?.ok_or_else(|| self.corrupt(format!("{name} is missing")))
+    }
+
+    fn maybe_number<N: std::str::FromStr>(&self, name: &str) -> Result<Option<N>, StoreError> {
+        match self.item.get(name) {
+            None => Ok(None),
+            Some(AttributeValue::N(value)) => match value.parse() {
+                Ok(number) => Ok(Some(number)),
+                Err(_) => Err(self.corrupt(format!("{name} is out of range"))),
+            },
+            Some(_) => Err(self.corrupt(format!("{name} is no number"))),
+        }
+    }
+
+    fn maybe_moment(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
+        match self.maybe_number(name)? {
+            None => Ok(None),
+            Some(milliseconds) => match Timestamp::from_millisecond(milliseconds) {
+                Ok(at) => Ok(Some(at)),
+                Err(_) => Err(self.corrupt(format!("{name} is no moment"))),
+            },
+        }
+    }
+
+    fn moment(&self, name: &str) -> Result<Timestamp, StoreError> {
+        self.maybe_moment(name)?.ok_or_else(|| self.corrupt(format!("{name} is missing")))
+    }
+
+    fn named<T>(&self, name: &str, new: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+        new(self.text(name)?).ok_or_else(|| self.corrupt(format!("{name} is no valid name")))
+    }
+
+    pub(super) fn slot(&self, deployment: &Deployment) -> Result<Slot, StoreError> {
+        let runner = self.named("runner", |name| RunnerName::parse(deployment, name))?;
+        let purpose = match (self.maybe_number("job")?, self.maybe_moment("spare_since")?) {
+            (Some(job), None) => Purpose::Job(JobId(job)),
+            (None, Some(since)) => Purpose::Spare { since },
+            (Some(_), Some(_)) => return Err(self.corrupt("it has a job and is spare")),
+            (None, None) => return Err(self.corrupt("it has no job and is not spare")),
+        };
+        let reserved_at = self.moment("reserved_at")?;
+        Ok(Slot { runner, purpose, reserved_at, phase: self.phase()? })
+    }
+
+    fn phase(&self) -> Result<Phase, StoreError> {
+        let machine = self.machine()?;
+        let since = self.moment("since")?;
+        let known = |machine: Option<Machine>| machine.ok_or_else(|| self.corrupt("its machine is missing"));
+        Ok(match self.named("phase", PhaseKind::parse)? {
+            PhaseKind::Reserved => Phase::Reserved,
+            PhaseKind::Booting => Phase::Booting { machine: known(machine)?, since },
+            PhaseKind::Idle => Phase::Idle { machine: known(machine)?, since },
+            PhaseKind::Busy => Phase::Busy { machine, since },
+            PhaseKind::Deleting => {
+                Phase::Deleting { machine, since, watched_until: self.maybe_moment("watched_until")? }
+            }
+        })
+    }
+
+    fn machine(&self) -> Result<Option<Machine>, StoreError> {
+        let runner_id = self.maybe_number("runner_id")?.map(RunnerId);
+        match (self.maybe_text("provider")?, self.maybe_text("vm_at")?, runner_id) {
+            (None, None, None) => Ok(None),
+            (Some(_), Some(at), Some(runner_id)) => {
+                let provider = self.named("provider", |name| ProviderName::new(name).ok())?;
+                Ok(Some(Machine { vm: VmPlace { provider, at: at.to_owned() }, runner_id }))
+            }
+            _ => Err(self.corrupt("its machine is incomplete")),
+        }
+    }
+
+    pub(super) fn waiting(&self) -> Result<Waiting, StoreError> {
+        Ok(Waiting {
+            queued_at: self.moment("queued_at")?,
+            job: JobId(self.maybe_number("job")?.ok_or_else(|| self.corrupt("job is missing"))?),
+            repository: self.named("repository", |name| Repository::new(name).ok())?,
+            installation: self.maybe_number("installation")?.map(InstallationId),
+        })
+    }
+
+    pub(super) fn job(&self) -> Result<Job, StoreError> {
+        let id = self.text("pk")?.strip_prefix("job#").and_then(|id| id.parse().ok());
+        Ok(Job {
+            id: JobId(id.ok_or_else(|| self.corrupt("its key names no job"))?),
+            pool: self.named("pool", |name| PoolName::new(name).ok())?,
+            repository: self.named("repository", |name| Repository::new(name).ok())?,
+            queued_at: self.moment("queued_at")?,
+            installation: self.maybe_number("installation")?.map(InstallationId),
+            state: self.job_state()?,
+            timeline: self.timeline()?,
+        })
+    }
+
+    pub(super) fn job_state(&self) -> Result<JobState, StoreError> {
+        let slot = self.maybe_number("slot")?.map(SlotIndex);
+        match (self.text("state")?, slot) {
+            ("held", None) => Ok(JobState::Held),
+            ("waiting", None) => Ok(JobState::Waiting),
+            ("assigned", Some(slot)) => Ok(JobState::Assigned { slot }),
+            ("running", slot) => Ok(JobState::Running { slot }),
+            ("done", _) => Ok(JobState::Done),
+            (state, slot) => Err(self.corrupt(format!("state {state} with slot {slot:?}"))),
+        }
+    }
+
+    fn timeline(&self) -> Result<Vec<Moment>, StoreError> {
+        let lines = match self.item.get("timeline") {
+            None => return Ok(Vec::new()),
+            Some(AttributeValue::L(lines)) => lines,
+            Some(_) => return Err(self.corrupt("timeline is no list")),
+        };
+        let line = |line: &AttributeValue| {
+            let (at, what) = line.as_s().ok()?.split_once(' ')?;
+            Some(Moment::new(at.parse().ok()?, what))
+        };
+        lines.iter().map(|entry| line(entry).ok_or_else(|| self.corrupt("its timeline cannot be read"))).collect()
+    }
+}

@@ -1,0 +1,112 @@
+//! Jobs: an upsert for each thing that can happen to one, so that events may come late, twice or not at all.
+
+use jiff::Timestamp;
+use mayfly_core::ids::JobId;
+use mayfly_core::job::{Job, JobState, Moment};
+use mayfly_core::slot::later;
+
+use super::item::{Reader, expiry, job_key, moment, number, text, timeline_entry};
+use super::write::{Write, Written};
+use super::{JOB_LONGEST, Ledger, StoreError};
+
+/// What became of a write to a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobWritten {
+    /// It was made; this is the job as it was before, if it was known.
+    From(Option<Job>),
+    /// The job is further already; this is how it is.
+    Known(Job),
+}
+
+impl Ledger {
+    /// The job was taken by a runner, is over, or is held for approval; `job` holds what the event knows, the state,
+    /// and a line for the timeline. Events come late: an end is never taken back, and a running job is not held.
+    pub async fn job_left(&self, job: &Job) -> Result<JobWritten, StoreError> {
+        let write = if job.state == JobState::Held {
+            let condition = "attribute_not_exists(pk) OR NOT #state IN (:done, :running)";
+            self.job_write(job, condition).value(":running", text("running"))
+        } else {
+            self.job_write(job, "attribute_not_exists(pk) OR #state <> :done")
+        };
+        self.job_written(write.value(":done", text("done"))).await
+    }
+
+    /// A waiting job, or one whose runner was taken by another, has a slot now. Does nothing where the job is further
+    /// already: `false`.
+    pub async fn job_assigned(&self, job: JobId, state: &JobState, line: Moment) -> Result<bool, StoreError> {
+        let update = match state.slot() {
+            Some(_) => "SET #state = :state, slot = :slot, timeline = list_append(if_not_exists(timeline, :none), :line)",
+            None => "SET #state = :state, timeline = list_append(if_not_exists(timeline, :none), :line) REMOVE slot",
+        };
+        let write = Write::update(job_key(job), update, "#state IN (:waiting, :assigned)")
+            .name("#state", "state")
+            .value(":state", text(state.as_str()))
+            .value(":waiting", text("waiting"))
+            .value(":assigned", text("assigned"))
+            .value(":none", list(vec![]))
+            .value(":line", list(vec![timeline_entry(&line)]));
+        let write = match state.slot() {
+            Some(slot) => write.value(":slot", number(slot)),
+            None => write,
+        };
+        Ok(matches!(self.write(write, "assigning a job").await?, Written::Before(_)))
+    }
+
+    /// Adds a line to a job's timeline, where the job is known.
+    pub async fn note(&self, job: JobId, line: Moment) -> Result<(), StoreError> {
+        let update = "SET timeline = list_append(if_not_exists(timeline, :none), :line)";
+        let write = Write::update(job_key(job), update, "attribute_exists(pk)")
+            .value(":none", list(vec![]))
+            .value(":line", list(vec![timeline_entry(&line)]));
+        self.write(write, "noting a job's story").await.map(|_| ())
+    }
+
+    /// Writes all that `job` holds, its timeline appended, where the condition holds.
+    pub(super) fn job_write(&self, job: &Job, condition: &str) -> Write {
+        let mut update = "SET #state = :state, #pool = :pool, repository = :repository, \
+                          queued_at = if_not_exists(queued_at, :queued_at), expires_at = :expires_at, \
+                          timeline = list_append(if_not_exists(timeline, :none), :lines)"
+            .to_owned();
+        let slot = job.state.slot();
+        if job.installation.is_some() {
+            update.push_str(", installation = :installation");
+        }
+        update.push_str(if slot.is_some() { ", slot = :slot" } else { " REMOVE slot" });
+        let write = Write::update(job_key(job.id), update, condition)
+            .name("#state", "state")
+            .name("#pool", "pool")
+            .value(":state", text(job.state.as_str()))
+            .value(":pool", text(job.pool.as_str()))
+            .value(":repository", text(job.repository.as_str()))
+            .value(":queued_at", moment(job.queued_at))
+            .value(":expires_at", expiry(self.expires(job)))
+            .value(":none", list(vec![]))
+            .value(":lines", list(job.timeline.iter().map(timeline_entry).collect()));
+        let write = match job.installation {
+            Some(installation) => write.value(":installation", number(installation)),
+            None => write,
+        };
+        match slot {
+            Some(slot) => write.value(":slot", number(slot)),
+            None => write,
+        }
+    }
+
+    fn expires(&self, job: &Job) -> Timestamp {
+        let latest = job.timeline.last().map_or(job.queued_at, |line| line.at);
+        let kept = if job.state == JobState::Done { self.retention } else { JOB_LONGEST };
+        later(latest, kept)
+    }
+
+    async fn job_written(&self, write: Write) -> Result<JobWritten, StoreError> {
+        match self.write(write, "recording a job").await? {
+            Written::Before(item) if item.is_empty() => Ok(JobWritten::From(None)),
+            Written::Before(item) => Ok(JobWritten::From(Some(Reader::new(&item).job()?))),
+            Written::Refused(item) => Ok(JobWritten::Known(Reader::new(&item).job()?)),
+        }
+    }
+}
+
+fn list(entries: Vec<aws_sdk_dynamodb::types::AttributeValue>) -> aws_sdk_dynamodb::types::AttributeValue {
+    aws_sdk_dynamodb::types::AttributeValue::L(entries)
+}

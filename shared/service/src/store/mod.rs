@@ -1,0 +1,113 @@
+//! The ledger: one DynamoDB table, no scans, every write conditional on what was read.
+//!
+//! | item | key |
+//! | --- | --- |
+//! | job | `job#<id>` / `job` |
+//! | slot | `pool#<name>` / `slot#0007` |
+//! | waiting job | `pool#<name>` / `wait#<queued_at>#<id>` |
+//! | pool | `pool#<name>` / `pool` |
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use mayfly_core::ids::Deployment;
+
+mod claim;
+mod item;
+mod jobs;
+mod pool;
+mod read;
+mod slots;
+mod table;
+mod write;
+
+pub use claim::{Claim, Enqueued, Take, to_milliseconds};
+pub use jobs::JobWritten;
+pub use pool::PoolState;
+pub use slots::Moved;
+pub use table::{CreateTable, create_table};
+
+/// Why the ledger could not be asked or told.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The table did not answer, or could not take the request for a reason that passes.
+    #[error("table: {doing}: {why}")]
+    Unavailable {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        why: String,
+    },
+    /// An item is not as Mayfly writes it.
+    #[error("table: item {key}: {why}; delete it by hand if nothing else repairs it")]
+    Corrupt {
+        /// Which item.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// The ledger.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    client: Client,
+    table: String,
+    deployment: Deployment,
+    /// How long an ended job is remembered.
+    retention: Duration,
+}
+
+/// A job that nobody ever ended is forgotten after this: GitHub itself ends a workflow run after 35 days.
+const JOB_LONGEST: Duration = Duration::from_secs(35 * 24 * 3600);
+
+impl Ledger {
+    /// The ledger in that table.
+    pub fn new(aws: &aws_config::SdkConfig, table: String, deployment: Deployment, retention: Duration) -> Self {
+        Self { client: Client::new(aws), table, deployment, retention }
+    }
+}
+
+/// What the AWS SDK finds in its own variables and files, with waits short enough for a webhook: GitHub gives a
+/// delivery ten seconds.
+pub async fn aws_config() -> aws_config::SdkConfig {
+    patient().load().await
+}
+
+/// The settings for a table engine on this machine, which asks for no credentials.
+pub async fn local_aws_config(endpoint: &str) -> aws_config::SdkConfig {
+    let anyone = aws_sdk_dynamodb::config::Credentials::new("local", "local", None, None, "local");
+    let region = aws_sdk_dynamodb::config::Region::new("us-east-1");
+    patient().endpoint_url(endpoint).credentials_provider(anyone).region(region).load().await
+}
+
+fn patient() -> aws_config::ConfigLoader {
+    use aws_config::retry::RetryConfig;
+    use aws_config::timeout::TimeoutConfig;
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(1))
+        .operation_attempt_timeout(Duration::from_secs(2))
+        .operation_timeout(Duration::from_secs(5))
+        .build();
+    let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(100));
+    aws_config::defaults(aws_config::BehaviorVersion::latest()).timeout_config(timeouts).retry_config(retries)
+}
+
+fn unavailable<E, R>(doing: &'static str) -> impl Fn(SdkError<E, R>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    move |error| {
+        // The service's own words where it answered; else the whole chain, since the outermost says little.
+        let why = match error.as_service_error() {
+            Some(answer) => {
+                let code = answer.code().unwrap_or("error");
+                format!("{code}: {}", answer.message().unwrap_or("no message"))
+            }
+            None => DisplayErrorContext(&error).to_string(),
+        };
+        StoreError::Unavailable { doing, why }
+    }
+}

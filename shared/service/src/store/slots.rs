@@ -1,0 +1,126 @@
+//! Slots: moved from phase to phase by conditional updates made from the core's own table of transitions.
+
+use jiff::Timestamp;
+use mayfly_core::ids::RunnerName;
+use mayfly_core::slot::{Machine, PhaseKind, Purpose, Slot, SlotEvent};
+
+use super::item::{Reader, moment, number, slot_key_of, text};
+use super::write::{Write, Written};
+use super::{Ledger, StoreError};
+
+/// What became of a conditional write to a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moved {
+    /// It was made; this is the slot as it was before.
+    From(Slot),
+    /// The slot is another runner's by now, or in a phase in which the event makes no sense: somebody else was
+    /// quicker, and this one stops quietly.
+    No,
+}
+
+impl Ledger {
+    /// Tells a runner's slot what happened.
+    pub async fn slot_event(&self, runner: &RunnerName, event: &SlotEvent, now: Timestamp) -> Result<Moved, StoreError> {
+        let mut condition = phase_condition(event.allowed_in());
+        if matches!(event, SlotEvent::Watched { .. }) {
+            condition.push_str(" AND (attribute_not_exists(watched_until) OR watched_until < :now)");
+        }
+        let update = match event {
+            SlotEvent::Placed { .. } => {
+                "SET phase = :booting, since = :now, provider = :provider, vm_at = :at, runner_id = :id"
+            }
+            SlotEvent::Online => "SET phase = :idle, since = :now",
+            SlotEvent::Started { .. } => "SET phase = :busy, since = :now, job = :job REMOVE spare_since",
+            SlotEvent::Ended | SlotEvent::Retired => "SET phase = :deleting, since = :now REMOVE watched_until",
+            SlotEvent::Watched { .. } => "SET watched_until = :until",
+        };
+        let write = slot_write(runner, update, condition, event.allowed_in()).value(":now", moment(now));
+        let write = match event {
+            SlotEvent::Placed { machine } => machine_values(write, machine).value(":booting", text("booting")),
+            SlotEvent::Online => write.value(":idle", text("idle")),
+            SlotEvent::Started { job } => write.value(":busy", text("busy")).value(":job", number(job)),
+            SlotEvent::Ended | SlotEvent::Retired => write.value(":deleting", text("deleting")),
+            SlotEvent::Watched { until } => write.value(":until", moment(*until)),
+        };
+        self.moved(write, "moving a slot").await
+    }
+
+    /// Changes what a slot's runner is for, where it is still for what was read and has not taken a job.
+    pub async fn repurpose(&self, slot: &Slot, purpose: Purpose) -> Result<Moved, StoreError> {
+        self.moved(repurpose(slot, purpose), "changing what a slot is for").await
+    }
+
+    /// Frees the slot, where it is still this runner's.
+    pub async fn free(&self, runner: &RunnerName) -> Result<(), StoreError> {
+        let write = Write::delete(slot_key_of(runner), "runner = :runner").value(":runner", text(runner.as_str()));
+        self.write(write, "freeing a slot").await.map(|_| ())
+    }
+
+    async fn moved(&self, write: Write, doing: &'static str) -> Result<Moved, StoreError> {
+        match self.write(write, doing).await? {
+            Written::Before(item) => Ok(Moved::From(Reader::new(&item).slot(&self.deployment)?)),
+            Written::Refused(_) => Ok(Moved::No),
+        }
+    }
+}
+
+/// An update of a slot that is still this runner's and in one of these phases.
+fn slot_write(runner: &RunnerName, update: &str, condition: String, allowed: &[PhaseKind]) -> Write {
+    let write = Write::update(slot_key_of(runner), update, condition).value(":runner", text(runner.as_str()));
+    allowed.iter().fold(write, |write, kind| write.value(format!(":{kind}"), text(kind.as_str())))
+}
+
+fn phase_condition(allowed: &[PhaseKind]) -> String {
+    let names: Vec<String> = allowed.iter().map(|kind| format!(":{kind}")).collect();
+    format!("runner = :runner AND phase IN ({})", names.join(", "))
+}
+
+/// The write behind [`Ledger::repurpose`].
+pub(super) fn repurpose(slot: &Slot, purpose: Purpose) -> Write {
+    let allowed = [PhaseKind::Reserved, PhaseKind::Booting, PhaseKind::Idle];
+    let still = match slot.purpose {
+        Purpose::Job(_) => "job = :was",
+        Purpose::Spare { .. } => "attribute_exists(spare_since)",
+    };
+    let (update, value) = match purpose {
+        Purpose::Job(job) => ("SET job = :purpose REMOVE spare_since", number(job)),
+        Purpose::Spare { since } => ("SET spare_since = :purpose REMOVE job", moment(since)),
+    };
+    let condition = format!("{} AND {still}", phase_condition(&allowed));
+    let write = slot_write(&slot.runner, update, condition, &allowed).value(":purpose", value);
+    match slot.purpose {
+        Purpose::Job(job) => write.value(":was", number(job)),
+        Purpose::Spare { .. } => write,
+    }
+}
+
+/// Puts a newly reserved slot in the place of one whose VM is gone, where that is still the other runner's and in
+/// the phase in which it was read.
+pub(super) fn retake(old: &Slot, new: &Slot) -> Write {
+    let (purpose, value) = match new.purpose {
+        Purpose::Job(job) => ("job = :purpose", number(job)),
+        Purpose::Spare { since } => ("spare_since = :purpose", moment(since)),
+    };
+    let stale = match new.purpose {
+        Purpose::Job(_) => "spare_since",
+        Purpose::Spare { .. } => "job",
+    };
+    let update = format!(
+        "SET runner = :new, {purpose}, reserved_at = :now, since = :now, phase = :reserved \
+         REMOVE provider, vm_at, runner_id, watched_until, {stale}"
+    );
+    Write::update(slot_key_of(&old.runner), update, "runner = :runner AND phase = :phase")
+        .value(":runner", text(old.runner.as_str()))
+        .value(":phase", text(old.phase.kind().as_str()))
+        .value(":new", text(new.runner.as_str()))
+        .value(":purpose", value)
+        .value(":now", moment(new.reserved_at))
+        .value(":reserved", text("reserved"))
+}
+
+fn machine_values(write: Write, machine: &Machine) -> Write {
+    write
+        .value(":provider", text(machine.vm.provider.as_str()))
+        .value(":at", text(&machine.vm.at))
+        .value(":id", number(machine.runner_id))
+}

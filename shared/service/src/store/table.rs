@@ -1,0 +1,85 @@
+//! The table itself, made exactly as the terraform makes it.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
+    TimeToLiveSpecification,
+};
+
+use super::{StoreError, unavailable};
+
+/// What [`create_table`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreateTable {
+    /// It is new.
+    Created,
+    /// It was there already.
+    Existed,
+}
+
+/// How often, and how far apart, a new table is asked whether it is ready.
+const READY_CHECKS: u32 = 60;
+const READY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Makes the table: partition key `pk`, sort key `sk`, TTL `expires_at`, billed by request, no index.
+pub async fn create_table(aws: &aws_config::SdkConfig, table: &str) -> Result<CreateTable, StoreError> {
+    let client = Client::new(aws);
+    let created = match create(&client, table).await {
+        Ok(()) => CreateTable::Created,
+        Err(Creation::Exists) => CreateTable::Existed,
+        Err(Creation::Failed(error)) => return Err(error),
+    };
+    ready(&client, table).await?;
+    let ttl = client.describe_time_to_live().table_name(table).send().await;
+    let ttl = ttl.map_err(unavailable("reading the table's TTL"))?;
+    let attribute = ttl.time_to_live_description.and_then(|ttl| ttl.attribute_name);
+    if attribute.as_deref() != Some("expires_at") {
+        let build = TimeToLiveSpecification::builder().attribute_name("expires_at").enabled(true).build();
+        let ttl = build.map_err(|error| failed("switching TTL on", &error))?;
+        let request = client.update_time_to_live().table_name(table).time_to_live_specification(ttl);
+        request.send().await.map_err(unavailable("switching TTL on"))?;
+    }
+    Ok(created)
+}
+
+enum Creation {
+    Exists,
+    Failed(StoreError),
+}
+
+async fn create(client: &Client, table: &str) -> Result<(), Creation> {
+    let mut request = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+    for (name, role) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+        let attribute =
+            AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
+        let key = KeySchemaElement::builder().attribute_name(name).key_type(role).build();
+        request = request
+            .attribute_definitions(attribute.map_err(|error| Creation::Failed(failed("creating the table", &error)))?)
+            .key_schema(key.map_err(|error| Creation::Failed(failed("creating the table", &error)))?);
+    }
+    match request.send().await {
+        Ok(_) => Ok(()),
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => {
+            Err(Creation::Exists)
+        }
+        Err(error) => Err(Creation::Failed(unavailable("creating the table")(error))),
+    }
+}
+
+async fn ready(client: &Client, table: &str) -> Result<(), StoreError> {
+    for _ in 0..READY_CHECKS {
+        let answer = client.describe_table().table_name(table).send().await;
+        let status = answer.map_err(unavailable("reading the table's state"))?.table.and_then(|table| table.table_status);
+        if status == Some(TableStatus::Active) {
+            return Ok(());
+        }
+        tokio::time::sleep(READY_PAUSE).await;
+    }
+    Err(StoreError::Unavailable { doing: "creating the table", why: "it did not become active in 30 s".to_owned() })
+}
+
+fn failed(doing: &'static str, error: &dyn std::error::Error) -> StoreError {
+    StoreError::Unavailable { doing, why: error.to_string() }
+}

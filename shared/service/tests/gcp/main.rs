@@ -1,0 +1,7 @@
+//! The GCP provider against the simulator, over real HTTP.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod create;
+mod faults;
+mod remove;
+mod story;
