@@ -1,6 +1,7 @@
 //! A reserved slot becomes a VM: the runner is registered just in time, and the first placement that has room
 //! makes the VM.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use mayfly_core::ids::RunnerId;
@@ -87,21 +88,11 @@ impl Mayfly {
             deadline,
         };
         let cooling = state.cooling_at(placement.provider.as_str(), clock::now());
-        let mut lost = false;
-        // Recorded as soon as the provider accepts, while its operation is still under way.
-        let placed = async |place: VmPlace| {
-            let machine = Machine { vm: place, runner_id: registration.runner_id };
-            let event = SlotEvent::Placed { machine };
-            match self.ledger.slot_event(&slot.runner, &event, clock::now()).await {
-                Ok(Moved::From(_)) => {}
-                // The event of its job overtook this record: then the slot is busy, and still this runner's.
-                Ok(Moved::No) => lost = matches!(self.ledger.slot_of(&slot.runner).await, Ok(None)),
-                Err(error) => tracing::warn!(runner = %slot.runner, %error, "an accepted create is not recorded"),
-            }
-        };
+        let lost = AtomicBool::new(false);
+        let placed = |place: VmPlace| self.placed(slot, Machine { vm: place, runner_id: registration.runner_id }, &lost);
         let created = provider.create(placement, &order, &cooling, placed).await;
         match created {
-            Ok(created) if lost => {
+            Ok(created) if lost.load(Ordering::Relaxed) => {
                 tracing::warn!(runner = %slot.runner, place = %created.place, "the slot was taken over; its VM goes");
                 self.unregister(pool, registration.runner_id, job, deadline).await;
                 self.delete_vm(slot.runner.as_str(), &created.place, deadline).await;
@@ -122,6 +113,20 @@ impl Mayfly {
                 tracing::error!(pool = %pool.name, job = %job.job, runner = %slot.runner, placement = %placement.provider, %error, "placement passed over");
                 Tried::PassedOver(error.to_string())
             }
+        }
+    }
+
+    /// Records a create as soon as the provider has accepted it, while its operation is still under way. `lost` is set
+    /// when the slot is somebody else's by now.
+    async fn placed(&self, slot: &Slot, machine: Machine, lost: &AtomicBool) {
+        match self.ledger.slot_event(&slot.runner, &SlotEvent::Placed { machine }, clock::now()).await {
+            Ok(Moved::From(_)) => {}
+            // The event of its job may have overtaken this record: then the slot is busy, and still this runner's.
+            Ok(Moved::No) => {
+                let taken = matches!(self.ledger.slot_of(&slot.runner).await, Ok(None));
+                lost.store(taken, Ordering::Relaxed);
+            }
+            Err(error) => tracing::warn!(runner = %slot.runner, %error, "an accepted create is not recorded"),
         }
     }
 

@@ -1,1 +1,137 @@
-//! To come.
+use std::time::Duration;
+
+use mayfly_core::policy::{PlacementKind, Platform, Scope};
+
+use super::*;
+
+/// The contract's example, whole.
+const EXAMPLE: &str = include_str!("example.toml");
+
+fn message(text: &str) -> String {
+    match Config::parse(text) {
+        Ok(_) => panic!("taken: {text}"),
+        Err(message) => message,
+    }
+}
+
+/// The example with one text replaced by another; the text must be there.
+fn with(from: &str, to: &str) -> String {
+    assert!(EXAMPLE.contains(from), "{from}");
+    EXAMPLE.replacen(from, to, 1)
+}
+
+#[test]
+fn the_contracts_example_is_taken_as_it_stands() {
+    let config = Config::parse(EXAMPLE).unwrap();
+    assert_eq!((config.policy.deployment.as_str(), config.table.as_str()), ("prod", "mayfly-prod"));
+    let pool = &config.policy.pools[0];
+    assert_eq!(pool.scope, Scope::Organization("shader-slang".to_owned().try_into().unwrap()));
+    assert_eq!((pool.platform, pool.max_runners.get(), pool.min_runners), (Platform::Linux, 10, 0));
+    assert_eq!(pool.max_lifetime, Duration::from_secs(6 * 3600));
+    assert_eq!(pool.placements.len(), 2);
+    assert!(matches!(&pool.placements[0].kind, PlacementKind::Proxmox(lab) if lab.template == 8000));
+    let PlacementKind::Gcp(gcp) = &pool.placements[1].kind else { panic!("no GCP placement") };
+    assert_eq!(gcp.zones.len(), 4);
+    assert_eq!(config.policy.timing.retention, Duration::from_secs(3 * 24 * 3600));
+}
+
+/// Each wrong configuration stops the program with one message that names the key, the value and what would be right.
+#[test]
+fn a_wrong_value_is_named_with_its_key_and_what_would_be_right() {
+    for (from, to, says) in [
+        ("deployment = \"prod\"", "deployment = \"Prod-1\"", ["`deployment`", "\"Prod-1\"", "no hyphen"]),
+        ("name = \"linux-gpu\"", "name = \"Linux\"", ["`pools[0].name`", "\"Linux\"", "lower-case"]),
+        ("max_runners = 10", "max_runners = 0", ["`pools[0].max_runners`", "0", "from 1 to 9999"]),
+        ("max_runners = 10", "max_runners = 65546", ["`pools[0].max_runners`", "65546", "from 1 to 9999"]),
+        ("max_runners = 10", "max_runners = \"ten\"", ["`pools[0].max_runners`", "\"ten\"", "expected i64"]),
+        ("min_runners = 0", "min_runners = 11", ["`pools[0].min_runners`", "11", "from 0 to max_runners"]),
+        ("boot_timeout = \"10m\"", "boot_timeout = \"10\"", ["`pools[0].boot_timeout`", "\"10\"", "\"90s\""]),
+        ("cooldown = \"5m\"", "cooldown = \"0s\"", ["`timing.cooldown`", "\"0s\"", "above zero"]),
+        ("\"us-east1-d\"", "\"us-east1\"", ["placements[1].zones[1]`", "\"us-east1\"", "us-east1-c"]),
+        ("\"us-east1-d\"", "\"us-east1-c\"", ["placements[1].zones[1]`", "\"us-east1-c\"", "already"]),
+        ("provider = \"gcp\"", "provider = \"gpc\"", ["placements[1].provider`", "\"gpc\"", "the file has: gcp, lab"]),
+        ("template = 8000", "template = 8000\nspot = true", ["placements[0].spot`", "true", "proxmox"]),
+        ("platform = \"linux\"", "platform = \"macos\"", ["`pools[0].platform`", "\"macos\"", "`windows`"]),
+        ("https://pve.example.com", "http://pve.example.com", ["`providers.lab.url`", "http://pve", "loopback"]),
+        ("[9000, 9999]", "[9999, 9000]", ["`providers.lab.vmid_range`", "9999", "first ≤ last"]),
+        ("table = \"mayfly-prod\"", "table = \"no such/table\"", ["`store.table`", "no such/table", "DynamoDB"]),
+        ("\"slang-*\"]", "\"slang *\"]", ["`pools[0].repositories`", "\"slang *\"", "slang-*"]),
+        ("organization = \"shader-slang\"", "", ["organization / repository / enterprise`", "[]", "exactly one"]),
+    ] {
+        let message = message(&with(from, to));
+        for part in says {
+            assert!(message.contains(part), "{part} is not in: {message}");
+        }
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_an_error_wherever_it_stands() {
+    for (from, to, key) in [
+        ("deployment = \"prod\"", "deployment = \"prod\"\ndeploy = 1", "deploy"),
+        ("table = \"mayfly-prod\"", "table = \"mayfly-prod\"\nregion = \"x\"", "region"),
+        ("max_runners = 10", "max_runners = 10\nmax_runner = 10", "max_runner"),
+        ("template = 8000", "template = 8000\nzone = \"x\"", "zone"),
+        ("cooldown = \"5m\"", "cooldown = \"5m\"\ncooldwn = \"5m\"", "cooldwn"),
+        ("project = \"slang-runners\"", "project = \"slang-runners\"\nregion = \"x\"", "region"),
+    ] {
+        let message = message(&with(from, to));
+        assert!(message.contains(&format!("unknown field `{key}`")), "{message}");
+    }
+}
+
+const SECOND_POOL: &str = "
+[[pools]]
+name = \"other\"
+labels = [\"gpu\", \"linux\", \"self-hosted\"]
+organization = \"shader-slang\"
+repositories = [\"slang\", \"slang-*\"]
+max_runners = 1
+[[pools.placements]]
+provider = \"gcp\"
+instance_template = \"t\"
+zones = [\"us-east1-c\"]
+";
+
+#[test]
+fn two_pools_that_no_job_could_tell_apart_are_refused() {
+    let twins = message(&format!("{EXAMPLE}{SECOND_POOL}"));
+    assert!(twins.contains("`pools[1].labels`") && twins.contains("from `linux-gpu`"), "{twins}");
+
+    let namesakes = SECOND_POOL.replace("\"other\"", "\"linux-gpu\"").replace("\"gpu\", ", "");
+    let namesakes = message(&format!("{EXAMPLE}{namesakes}"));
+    assert!(namesakes.contains("`pools[1].name` = \"linux-gpu\": another pool"), "{namesakes}");
+
+    let elsewhere = SECOND_POOL.replace("repositories = [\"slang\", \"slang-*\"]", "repositories = [\"docs\"]");
+    assert!(Config::parse(&format!("{EXAMPLE}{elsewhere}")).is_ok());
+}
+
+#[test]
+fn a_secret_in_the_file_is_refused_and_not_shown() {
+    let plain = message(&with("[{ ssm = \"/mayfly/webhook-secret\" }]", "[\"hunter2\"]"));
+    assert!(plain.contains("webhook_secrets[0]") && plain.contains("{ env = \"NAME\" }"), "{plain}");
+    assert!(!plain.contains("hunter2"), "{plain}");
+    for place in ["{ vault = \"x\" }", "{ env = \"A\", file = \"b\" }", "{}"] {
+        let wrong = message(&with("{ ssm = \"/mayfly/webhook-secret\" }", place));
+        assert!(wrong.contains("webhook_secrets[0]"), "{wrong}");
+    }
+}
+
+#[test]
+fn an_app_or_a_token_but_not_both() {
+    let both = message(&with("# token", "token"));
+    assert!(both.contains("`github.app / github.token` = \"both\""), "{both}");
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_told_where() {
+    let broken = message("deployment = \"prod\"\n[store\ntable = \"x\"\n");
+    assert!(broken.contains("line 2"), "{broken}");
+}
+
+#[test]
+fn a_missing_file_says_how_to_name_one() {
+    let error = Config::read(Path::new("no/such.toml")).unwrap_err().to_string();
+    assert!(error.starts_with("no/such.toml: cannot be read") && error.contains("MAYFLY_CONFIG"), "{error}");
+}

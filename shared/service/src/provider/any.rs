@@ -30,12 +30,12 @@ impl Provider {
 
     /// Makes a VM in the first place of the placement that has room, leaving `cooling` ones out. `placed` is called
     /// as soon as a create is accepted, again when the VM had to be made elsewhere.
-    pub async fn create(
+    pub async fn create<Recorded: Future<Output = ()> + Send>(
         &self,
         placement: &Placement,
         order: &VmOrder<'_>,
         cooling: &BTreeSet<String>,
-        placed: impl AsyncFnMut(VmPlace),
+        placed: impl Fn(VmPlace) -> Recorded,
     ) -> Result<Created, CreateError> {
         match self {
             Self::Gcp(gcp) => Box::pin(gcp.create(Self::gcp(placement)?, order, cooling, placed)).await,

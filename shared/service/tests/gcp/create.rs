@@ -1,7 +1,5 @@
 //! Which VM is made, and where.
 
-use std::time::Duration;
-
 use mayfly_service::provider::{CreateError, Created};
 use serde_json::json;
 use simulator::{Fault, QuotaRefusal, Settings, Stockout};

@@ -6,10 +6,10 @@ use mayfly_core::ids::Deployment;
 use mayfly_core::sweep::VmState;
 use mayfly_service::provider::gcp::Going;
 use mayfly_service::provider::{Deletion, ProviderError};
-use serde_json::{Value, json};
+use serde_json::json;
 use simulator::{Fault, Settings};
 
-use super::story::{Story, canned_provider, place, soon};
+use super::story::{Story, canned_provider, place, soon, vm};
 
 #[tokio::test]
 async fn a_vm_is_deleted_once_and_waited_for() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use mayfly_core::ids::{Deployment, PoolName, ProviderName, RunnerName, SlotIndex, Zone};
@@ -109,10 +110,10 @@ impl Story {
             max_lifetime: Duration::from_secs(6 * 3600),
             deadline: Instant::now() + time,
         };
-        let mut told = Vec::new();
-        let placed = async |place: VmPlace| told.push(place.at);
+        let told = Mutex::new(Vec::new());
+        let placed = async |place: VmPlace| told.lock().unwrap().push(place.at);
         let result = self.gcp.create(&self.placement, &order, &self.cooling, placed).await;
-        (result, told)
+        (result, told.into_inner().unwrap())
     }
 
     pub fn strike(&self, endpoint: &str, fault: Fault) {

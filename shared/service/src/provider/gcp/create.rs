@@ -68,12 +68,12 @@ impl Gcp {
     /// `cooling` are zones that were full a while ago: they are left out. `placed` is called as soon as an insert was
     /// accepted, beside the wait for its operation, and again when that failed and another zone took it. The VM's name is
     /// in no two zones by our doing: the next zone is asked only when this one has said no.
-    pub async fn create(
+    pub async fn create<Recorded: Future<Output = ()> + Send>(
         &self,
         placement: &GcpPlacement,
         order: &VmOrder<'_>,
         cooling: &BTreeSet<String>,
-        mut placed: impl AsyncFnMut(VmPlace),
+        placed: impl Fn(VmPlace) -> Recorded,
     ) -> Result<Created, CreateError> {
         let reference = TemplateRef::parse(&placement.instance_template).ok_or_else(|| {
             CreateError::Refused(format!(
@@ -90,7 +90,7 @@ impl Gcp {
             id: getrandom::u64().unwrap_or_default(),
         };
         let zones = self.zones(placement, &template, cooling, order.deadline).await;
-        let result = self.try_zones(&attempt, zones, &mut placed).await;
+        let result = self.try_zones(&attempt, zones, &placed).await;
         if let Err(CreateError::Refused(_)) = &result {
             // Perhaps the template was replaced; the next create reads it again.
             self.forget_template(&reference);
@@ -140,11 +140,11 @@ impl Gcp {
         Zones { order, first, demand: Some(demand), passed_over }
     }
 
-    async fn try_zones(
+    async fn try_zones<Recorded: Future<Output = ()> + Send>(
         &self,
         attempt: &Attempt<'_>,
         zones: Zones<'_>,
-        placed: &mut impl AsyncFnMut(VmPlace),
+        placed: &impl Fn(VmPlace) -> Recorded,
     ) -> Result<Created, CreateError> {
         let Zones { order, mut first, demand, mut passed_over } = zones;
         let mut unfit = 0;
@@ -185,12 +185,12 @@ impl Gcp {
     }
 
     /// `None` when the zone took the VM, or may still do so.
-    async fn try_zone(
+    async fn try_zone<Recorded: Future<Output = ()> + Send>(
         &self,
         attempt: &Attempt<'_>,
         zone: &Zone,
         mut reservation: Option<Reservation<'_>>,
-        placed: &mut impl AsyncFnMut(VmPlace),
+        placed: &impl Fn(VmPlace) -> Recorded,
     ) -> Result<Option<Passed>, CreateError> {
         let inserted = self.insert(attempt, zone.as_str()).await?;
         let operation = match inserted {

@@ -1,0 +1,144 @@
+//! HTTP in and out: a request on the wire becomes a call, its reply becomes an answer.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body as HttpBody, Bytes};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response as HttpResponse;
+use http_body::{Frame, SizeHint};
+use jiff::Timestamp;
+
+use super::Shared;
+use crate::world::request::{Api, Body, Method, Reply, Request, Response, parse_pairs};
+
+/// Larger requests than any that the APIs take.
+const LARGEST_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// A call that is never answered is given up after this, so that nothing is kept for ever.
+const LONGEST_HANG: Duration = Duration::from_secs(900);
+
+/// Answer one request.
+pub(crate) async fn answer(
+    shared: Arc<Shared>,
+    api: Api,
+    request: axum::extract::Request,
+) -> Result<HttpResponse, Infallible> {
+    let Some(request) = read(api, request).await else {
+        return Ok(status_only(StatusCode::BAD_REQUEST));
+    };
+    let mut reply = shared.call(&request);
+    loop {
+        match reply {
+            Reply::Answer { response, delay } => {
+                tokio::time::sleep(shared.clock.real(delay)).await;
+                if let Some(log) = &shared.wire_log {
+                    log.append(&request, &response);
+                }
+                return Ok(write(response));
+            }
+            Reply::Blocked { until, ticket } => {
+                shared.changed_or(until).await;
+                reply = shared.resume(ticket);
+            }
+            Reply::Closed => return Ok(closed()),
+            Reply::Hangs => {
+                tokio::time::sleep(LONGEST_HANG).await;
+                return Ok(closed());
+            }
+        }
+    }
+}
+
+/// None for a request that no API here would even look at.
+async fn read(api: Api, request: axum::extract::Request) -> Option<Request> {
+    let (parts, body) = request.into_parts();
+    let method = Method::parse(parts.method.as_str())?;
+    let body = axum::body::to_bytes(body, LARGEST_BODY_BYTES).await.ok()?;
+    let headers = parts
+        .headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .collect();
+    Some(Request {
+        api,
+        method,
+        path: parts.uri.path().to_owned(),
+        query: parse_pairs(parts.uri.query().unwrap_or_default()),
+        headers,
+        body: body.to_vec(),
+        wall: Timestamp::now(),
+    })
+}
+
+fn write(response: Response) -> HttpResponse {
+    let (body, is_json) = match response.body {
+        Body::Empty => (Vec::new(), false),
+        Body::Json(value) => (value.to_string().into_bytes(), true),
+        Body::Garbage(bytes) => (bytes, true),
+    };
+    let mut answer = HttpResponse::new(HttpBody::from(body));
+    *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = answer.headers_mut();
+    if is_json {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    }
+    for (name, value) in response.headers {
+        let name = header::HeaderName::try_from(name);
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
+            headers.insert(name, value);
+        }
+    }
+    answer
+}
+
+fn status_only(status: StatusCode) -> HttpResponse {
+    let mut answer = HttpResponse::new(HttpBody::empty());
+    *answer.status_mut() = status;
+    answer
+}
+
+/// An answer whose body fails before its first byte: the server then closes the connection without
+/// having sent anything.
+fn closed() -> HttpResponse {
+    HttpResponse::new(HttpBody::new(Broken))
+}
+
+struct Broken;
+
+impl http_body::Body for Broken {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Poll::Ready(Some(Err(std::io::Error::other("the connection is closed on purpose"))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(1)
+    }
+}
+
+/// Send one webhook delivery; what it was answered, or 502 and 504 as GitHub lists failures.
+pub(crate) async fn deliver(
+    client: &reqwest::Client,
+    url: Option<String>,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+) -> u16 {
+    let Some(url) = url else { return 502 };
+    let mut request = client.post(url).body(body);
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    match request.send().await {
+        Ok(response) => response.status().as_u16(),
+        Err(error) if error.is_timeout() => 504,
+        Err(_) => 502,
+    }
+}

@@ -1,0 +1,137 @@
+//! What there is, as plain data: for displays and tests.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::World;
+use super::github::runners::Scope;
+use super::history::Happening;
+use super::ids::{JobId, RunnerId, VmId};
+use super::jobs::JobState;
+
+/// The world at one moment.
+#[derive(Debug, Clone, Serialize)]
+pub struct View {
+    /// All jobs there ever were, oldest first.
+    pub jobs: Vec<JobView>,
+    /// VMs that exist.
+    pub vms: Vec<VmView>,
+    /// VMs that are gone.
+    pub gone_vms: Vec<VmView>,
+    /// Registered runners.
+    pub runners: Vec<RunnerView>,
+    /// API calls by endpoint.
+    pub calls: BTreeMap<String, u64>,
+    /// Webhook deliveries that are still to be sent.
+    pub deliveries_pending: usize,
+    /// All that happened, oldest first.
+    pub history: Vec<Happening>,
+}
+
+/// A workflow job.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobView {
+    /// GitHub's id.
+    pub id: JobId,
+    /// `owner/name`.
+    pub repository: String,
+    /// `runs-on`.
+    pub labels: Vec<String>,
+    /// When it was queued first.
+    pub created: Timestamp,
+    /// Where it stands, and on whom.
+    pub state: JobState,
+}
+
+/// A VM.
+#[derive(Debug, Clone, Serialize)]
+pub struct VmView {
+    /// Compute Engine's id.
+    pub id: VmId,
+    /// Its name.
+    pub name: String,
+    /// Its zone.
+    pub zone: String,
+    /// `PROVISIONING`, `STAGING`, `RUNNING`, `STOPPING` or `TERMINATED`.
+    pub status: &'static str,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// When its insert was accepted.
+    pub created: Timestamp,
+    /// When it was gone.
+    pub gone: Option<Timestamp>,
+    /// The runner that its guest started.
+    pub runner: Option<RunnerId>,
+}
+
+/// A registered runner.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunnerView {
+    /// GitHub's id.
+    pub id: RunnerId,
+    /// Its name.
+    pub name: String,
+    /// Where it is registered.
+    pub scope: Scope,
+    /// Whether it runs a job.
+    pub busy: bool,
+    /// Whether GitHub shows it as online.
+    pub online: bool,
+}
+
+impl World {
+    /// Everything, as it is now.
+    pub fn view(&self) -> View {
+        View {
+            jobs: self.jobs(),
+            vms: self.vms(),
+            gone_vms: self.gcp.gone.clone(),
+            runners: self.runners(),
+            calls: self.calls.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            deliveries_pending: self.github.outbox.len(),
+            history: self.history.clone(),
+        }
+    }
+
+    /// All jobs there ever were, oldest first.
+    pub fn jobs(&self) -> Vec<JobView> {
+        let view = |job: &super::jobs::Job| JobView {
+            id: job.id,
+            repository: job.spec.repository.clone(),
+            labels: job.spec.labels.clone(),
+            created: job.created,
+            state: job.state.clone(),
+        };
+        self.github.jobs.values().map(view).collect()
+    }
+
+    /// Where a job stands.
+    pub fn job_state(&self, id: JobId) -> Option<&JobState> {
+        self.github.jobs.get(&id).map(|job| &job.state)
+    }
+
+    /// VMs that exist, oldest first.
+    pub fn vms(&self) -> Vec<VmView> {
+        self.gcp.vms.values().map(|vm| vm.view(None)).collect()
+    }
+
+    /// Registered runners, oldest first.
+    pub fn runners(&self) -> Vec<RunnerView> {
+        let view = |runner: &super::github::runners::Runner| RunnerView {
+            id: runner.id,
+            name: runner.name.clone(),
+            scope: runner.scope.clone(),
+            busy: runner.job.is_some(),
+            online: runner.online,
+        };
+        self.github.runners.values().map(view).collect()
+    }
+
+    /// Whether no job is under way, and no VM, no runner and no delivery is left.
+    pub fn is_quiet(&self) -> bool {
+        let ended = self.github.jobs.values().all(|job| matches!(job.state, JobState::Ended { .. }));
+        ended && self.gcp.vms.is_empty() && self.github.runners.is_empty() && self.github.outbox.is_empty()
+    }
+}

@@ -1,0 +1,132 @@
+//! A world that is driven in virtual time, and short words for the calls that the stories make.
+#![allow(dead_code)]
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use simulator::{Api, Delivery, JobSpec, Method, Reply, Request, Response, Settings, Timing, VmView, World};
+
+pub const ZONE: &str = "us-east1-c";
+pub const LABELS: [&str; 3] = ["self-hosted", "Linux", "GPU"];
+pub const INSTANCES: &str = "/compute/v1/projects/slang-runners/zones/us-east1-c/instances";
+
+/// A world, what time it is in it, and the deliveries that were sent (and answered with 202).
+pub struct Story {
+    pub world: World,
+    pub now: Timestamp,
+    pub deliveries: Vec<Delivery>,
+}
+
+/// Realistic times without chance in them.
+pub fn settings() -> Settings {
+    Settings { timing: Timing { jitter: 0.0, ..Timing::realistic() }, ..Settings::default() }
+}
+
+impl Story {
+    pub fn new(settings: Settings) -> Self {
+        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        Self { world: World::new(settings, now), now, deliveries: Vec::new() }
+    }
+
+    /// Let time pass, from one event to the next.
+    pub fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(due) = self.world.next_due().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.take_deliveries();
+        }
+        self.now = end;
+        self.take_deliveries();
+    }
+
+    pub fn pass_secs(&mut self, seconds: u64) {
+        self.pass(Duration::from_secs(seconds));
+    }
+
+    fn take_deliveries(&mut self) {
+        for delivery in self.world.take_deliveries(self.now) {
+            self.world.delivered(self.now, delivery.id, 202);
+            self.deliveries.push(delivery);
+        }
+    }
+
+    pub fn send(&mut self, request: &Request) -> Reply {
+        self.world.handle(self.now, request)
+    }
+
+    pub fn github(&mut self, method: Method, path: &str, body: Option<Value>) -> Response {
+        let pat = self.world.access.pat.clone();
+        let request = with_body(Request::new(Api::GitHub, method, path, self.now).bearer(&pat), body);
+        self.send(&request).answer().unwrap()
+    }
+
+    pub fn gcp_request(&self, method: Method, path: &str, body: Option<Value>) -> Request {
+        let token = self.world.access.gcp_token.clone();
+        with_body(Request::new(Api::Gcp, method, path, self.now).bearer(&token), body)
+    }
+
+    pub fn gcp(&mut self, method: Method, path: &str, body: Option<Value>) -> Response {
+        let request = self.gcp_request(method, path, body);
+        self.send(&request).answer().unwrap()
+    }
+
+    /// A JIT configuration of the organization.
+    pub fn jit(&mut self, name: &str) -> Response {
+        let body = json!({ "name": name, "runner_group_id": 1, "labels": LABELS });
+        self.github(Method::Post, "/orgs/shader-slang/actions/runners/generate-jitconfig", Some(body))
+    }
+
+    /// An insert as Mayfly makes it.
+    pub fn insert(&mut self, zone: &str, name: &str, config: &str) -> Response {
+        let path = format!("/compute/v1/projects/slang-runners/zones/{zone}/instances");
+        let request = self.gcp_request(Method::Post, &path, Some(instance(name, config)));
+        let request = request.query("sourceInstanceTemplate", "global/instanceTemplates/linux-gpu-runner");
+        self.send(&request).answer().unwrap()
+    }
+
+    /// JIT configuration and VM; the configuration's runner waits for a job when the VM is up.
+    pub fn runner(&mut self, name: &str) {
+        let config = self.jit(name).value()["encoded_jit_config"].as_str().unwrap().to_owned();
+        assert_eq!(self.insert(ZONE, name, &config).status, 200);
+    }
+
+    pub fn operation(&mut self, zone: &str, name: &str) -> Value {
+        let path = format!("/compute/v1/projects/slang-runners/zones/{zone}/operations/{name}");
+        self.gcp(Method::Get, &path, None).value().clone()
+    }
+
+    pub fn vm(&self, name: &str) -> Option<VmView> {
+        self.world.vms().into_iter().find(|vm| vm.name == name)
+    }
+
+    pub fn job(&mut self, seconds: u64) -> simulator::JobId {
+        let spec = JobSpec::new("shader-slang/slang", &LABELS).lasting(Duration::from_secs(seconds));
+        self.world.queue_job(self.now, spec)
+    }
+
+    /// The actions that were delivered, in order.
+    pub fn actions(&self) -> Vec<&'static str> {
+        self.deliveries.iter().map(|delivery| delivery.action).collect()
+    }
+
+    pub fn kinds(&self) -> Vec<simulator::ViolationKind> {
+        self.world.violations().iter().map(|violation| violation.kind).collect()
+    }
+}
+
+pub fn instance(name: &str, config: &str) -> Value {
+    json!({
+        "name": name,
+        "labels": { "mayfly-deployment": "test", "mayfly-pool": "linux-gpu", "team": "graphics" },
+        "metadata": { "items": [{ "key": "jit-config", "value": config }] },
+        "scheduling": { "maxRunDuration": { "seconds": "21600" }, "instanceTerminationAction": "DELETE" },
+    })
+}
+
+fn with_body(request: Request, body: Option<Value>) -> Request {
+    match body {
+        Some(body) => request.json(&body),
+        None => request,
+    }
+}
