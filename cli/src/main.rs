@@ -1,2 +1,42 @@
-//! Placeholder while the libraries grow.
-fn main() {}
+//! `mayfly`: everything on one machine, a demo that needs no account, and the table.
+
+mod args;
+mod demo;
+mod engine;
+mod error;
+mod host;
+mod serve;
+mod signals;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command, TableCommand};
+use error::Error;
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mayfly: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| Error::io("the asynchronous runtime", source))?;
+    let result = runtime.block_on(async {
+        match args.command {
+            Command::Serve(serve) => serve::run(serve).await,
+            Command::Demo(demo) => demo::run(demo).await,
+            Command::Table { command: TableCommand::Create } => table::create().await,
+        }
+    });
+    // What is still under way was given its time; it is left for the next sweep.
+    runtime.shutdown_background();
+    result
+}

@@ -49,6 +49,11 @@ impl Mayfly {
     /// Makes one with what the AWS SDK finds in its own variables, and looks whether the secrets that should be on
     /// this machine are. Those that are elsewhere are fetched when they are first needed.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        Self::start_at(config, &crate::store::aws_config().await).await
+    }
+
+    /// The same with the AWS settings given, such as those of a table engine on this machine.
+    pub async fn start_at(config: &Config, aws: &aws_config::SdkConfig) -> Result<Self, StartError> {
         let (key, source) = match &config.github.login {
             GitHubLogin::App { private_key, .. } => ("app.private_key", private_key),
             GitHubLogin::Token(token) => ("token", token),
@@ -57,7 +62,7 @@ impl Mayfly {
             let secret = Secrets::default().fetch(source).await;
             secret.map_err(|source| StartError::Secret { key, source })?;
         }
-        Self::new(config, &crate::store::aws_config().await, &GcpCredentials::default())
+        Self::new(config, aws, &GcpCredentials::default())
     }
 
     /// Makes one with the AWS settings and Google credentials given.

@@ -36,12 +36,13 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Where a secret comes from.
+/// Where a secret comes from. White space at its end is not part of it: editors and shells put a line end there, which
+/// no HTTP header could hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// An environment variable.
     Env(String),
-    /// A file; white space at its end is not part of the secret.
+    /// A file.
     File(PathBuf),
     /// A parameter of AWS Systems Manager, decrypted.
     Ssm(String),
@@ -95,15 +96,14 @@ impl Secrets {
     pub async fn fetch(&self, source: &SecretSource) -> Result<Secret, SecretError> {
         let text = match source {
             SecretSource::Env(name) => std::env::var(name).map_err(|_| source.failed("is not set, or is no text"))?,
-            SecretSource::File(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| source.failed(error))?;
-                text.trim_end().to_owned()
-            }
+            SecretSource::File(path) => std::fs::read_to_string(path).map_err(|error| source.failed(error))?,
             SecretSource::Ssm(name) => self.ssm(name).await.map_err(|why| source.failed(why))?,
             SecretSource::SecretsManager(name) => {
                 self.secrets_manager(name).await.map_err(|why| source.failed(why))?
             }
         };
+        let text = Zeroizing::new(text);
+        let text = text.trim_end();
         if text.is_empty() { Err(source.failed("is empty")) } else { Ok(Secret::new(text)) }
     }
 

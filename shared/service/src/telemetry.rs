@@ -1,5 +1,7 @@
 //! Logs: one line for each decision. JSON on Lambda, readable text on a terminal.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -21,16 +23,20 @@ const DEFAULT_FILTER: &str = "warn,mayfly=info,mayfly_service=info,webhook=info,
 /// The clients' crates stay at their own level even at `trace`: at that level they print what they send, and that
 /// holds tokens and JIT configs.
 pub fn start(format: Format) {
-    let given = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
-    let filter = given.unwrap_or_else(|| DEFAULT_FILTER.parse().unwrap_or_default());
-    let filter = quiet(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let registry = tracing_subscriber::registry().with(filter);
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(coloured);
+    let registry = tracing_subscriber::registry().with(filter());
     // A second start (tests in one process) keeps the first one's settings.
     let _ = match format {
         Format::Json => registry.with(layer.json().flatten_event(true).with_current_span(false)).try_init(),
         Format::Text => registry.with(layer.with_target(false)).try_init(),
     };
+}
+
+/// What is logged: `RUST_LOG`, or the default, with the clients' crates kept at their own level.
+pub fn filter() -> Targets {
+    let given = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    quiet(given.unwrap_or_else(|| DEFAULT_FILTER.parse().unwrap_or_default()))
 }
 
 /// On Lambda lines are JSON.

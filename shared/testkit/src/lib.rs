@@ -21,6 +21,8 @@ pub mod secrets;
 pub mod table;
 pub mod tcp_proxy;
 pub mod wait;
+mod wirecheck;
 
 pub use binaries::{binary, example};
 pub use wait::{wait_for, wait_for_value};
+pub use wirecheck::wirecheck;

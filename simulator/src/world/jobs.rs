@@ -130,6 +130,11 @@ pub enum JobState {
 }
 
 impl JobState {
+    /// Whether the job has ended, in whatever way.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Ended { .. })
+    }
+
     /// The `status` that GitHub gives.
     pub fn status(&self) -> &'static str {
         match self {

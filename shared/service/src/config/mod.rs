@@ -13,6 +13,8 @@ use reqwest::Url;
 
 use crate::secret::SecretSource;
 
+pub use units::{DURATION, duration};
+
 mod check;
 mod file;
 mod units;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-pub(super) const DURATION: &str = "a duration above zero, such as \"250ms\", \"90s\", \"10m\", \"6h\" or \"3d\"";
+/// What [`duration`] takes, for messages.
+pub const DURATION: &str = "a duration above zero, such as \"250ms\", \"90s\", \"10m\", \"6h\" or \"3d\"";
 pub(super) const ADDRESS: &str = "an https:// URL (http:// is taken for loopback addresses only)";
 
 /// `90s` and the like; `None` for anything else, zero included.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let digits = text.len() - text.trim_start_matches(|sign: char| sign.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::http::{Call, Http, Status};
-use super::{GitHubError, scope_path, told};
+use super::http::{Call, Http, Said, Status};
+use super::{FORBIDDEN, GitHubError, UNAUTHORIZED, refused, scope_path};
 use crate::config::GitHubLogin;
 use crate::secret::{Secret, SecretError, Secrets};
 
@@ -103,26 +103,31 @@ impl Auth {
         const DOING: &str = "getting an installation's token";
         let path = format!("/app/installations/{installation}/access_tokens");
         let (jwt, body) = (jwt(client_id, key)?, json!({}));
-        match http.send(&Call::post(DOING, &path, &body), &jwt, deadline, count).await? {
+        let answer = http.send(&Call::post(DOING, &path, &body), &jwt, deadline, count).await;
+        match answer.map_err(not_the_app)? {
             Status::Ok(answer) => {
                 let answer: TokenAnswer = answer.read(DOING)?;
                 let token = Token { text: Secret::new(answer.token), expires_at: answer.expires_at };
                 tokens.insert(installation, token.clone());
                 Ok(token.text)
             }
-            Status::NotFound(why) | Status::Invalid(why) | Status::Conflict(why) => {
-                let why = format!("{why}; is the App still installed, and not suspended?");
-                Err(GitHubError::Refused { doing: DOING, status: 404, why })
+            Status::Said(Said { status, message }) => {
+                let why = format!("{message}; is the App still installed, and not suspended?");
+                Err(GitHubError::Refused { doing: DOING, status, why })
             }
         }
     }
 
-    /// Forgets a token that GitHub no longer takes; `false` where a new one would be the same.
-    pub(super) async fn forget(&self, token: &Secret) -> bool {
-        let mut tokens = self.tokens.lock().await;
-        let before = tokens.len();
-        tokens.retain(|_, kept| &kept.text != token);
-        tokens.len() < before
+    /// Forgets a token that GitHub no longer takes; `false` where the next one would be the same.
+    pub(super) async fn forget(&self, token: &Secret, deadline: Instant) -> bool {
+        match &self.login {
+            GitHubLogin::Token(_) => false,
+            GitHubLogin::App { .. } => {
+                let tokens = tokio::time::timeout_at(deadline.into(), self.tokens.lock()).await;
+                // Somebody else who met the same refusal may have forgotten it before.
+                tokens.map(|mut tokens| tokens.retain(|_, kept| &kept.text != token)).is_ok()
+            }
+        }
     }
 
     async fn installation(
@@ -140,20 +145,35 @@ impl Auth {
             return Ok(*installation);
         }
         let path = format!("{}/installation", scope_path(scope));
-        match http.send(&Call::get(DOING, &path), &jwt(client_id, key)?, deadline, count).await? {
+        let answer = http.send(&Call::get(DOING, &path), &jwt(client_id, key)?, deadline, count).await;
+        match answer.map_err(not_the_app)? {
             Status::Ok(answer) => {
                 let installation = InstallationId(answer.read::<InstallationAnswer>(DOING)?.id);
                 installations.insert(scope.clone(), installation);
                 Ok(installation)
             }
-            Status::NotFound(why) | Status::Invalid(why) | Status::Conflict(why) => {
-                Err(GitHubError::Refused { doing: DOING, status: 404, why: told(scope, &why) })
-            }
+            Status::Said(said) => Err(refused(DOING, scope, said)),
         }
     }
 
     async fn secret(&self, source: &crate::secret::SecretSource) -> Result<&Secret, SecretError> {
         self.secret.get_or_try_init(|| self.secrets.fetch(source)).await
+    }
+}
+
+/// A refusal of the App itself, with what to do about it.
+fn not_the_app(error: GitHubError) -> GitHubError {
+    let hint = |status| match status {
+        UNAUTHORIZED => Some("does github.app.private_key belong to github.app.client_id, and is the clock right?"),
+        FORBIDDEN => Some("is the App's installation suspended?"),
+        _ => None,
+    };
+    match error {
+        GitHubError::Refused { doing, status, why } => {
+            let why = hint(status).map_or(why.clone(), |hint| format!("{why}; {hint}"));
+            GitHubError::Refused { doing, status, why }
+        }
+        GitHubError::RateLimited { .. } | GitHubError::Unavailable { .. } => error,
     }
 }
 

@@ -27,7 +27,7 @@ const ANSWER_MOST: usize = 4 << 20;
 /// A request.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
-    doing: &'static str,
+    pub(super) doing: &'static str,
     method: Method,
     path: &'a str,
     query: Vec<(&'static str, String)>,
@@ -39,13 +39,24 @@ pub(super) struct Call<'a> {
 pub(super) enum Status {
     /// 2xx
     Ok(Answer),
-    /// 404, with GitHub's message
-    NotFound(String),
-    /// 409, with GitHub's message
-    Conflict(String),
-    /// 422, with GitHub's message
-    Invalid(String),
+    /// 404, 409 or 422
+    Said(Said),
 }
+
+/// An answer that is no success, and not always a failure.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) status: u16,
+    /// GitHub's `message`
+    pub(super) message: String,
+}
+
+/// There is no such thing, or it must not be seen.
+pub(super) const NOT_FOUND: u16 = 404;
+/// There is such a thing already.
+pub(super) const CONFLICT: u16 = 409;
+/// It may not be done, or cannot be.
+pub(super) const UNPROCESSABLE: u16 = 422;
 
 /// The body of a good answer.
 pub(super) struct Answer(Vec<u8>);
@@ -91,6 +102,16 @@ impl<'a> Call<'a> {
 pub(super) struct Http {
     api_url: String,
     client: OnceLock<reqwest::Client>,
+}
+
+/// Does work that may have to wait for others' calls, which have deadlines of their own.
+pub(super) async fn within<T>(
+    deadline: Instant,
+    doing: &'static str,
+    work: impl Future<Output = Result<T, GitHubError>>,
+) -> Result<T, GitHubError> {
+    let late = |_| GitHubError::Unavailable { doing, why: "no answer in time".to_owned() };
+    tokio::time::timeout_at(deadline.into(), work).await.map_err(late)?
 }
 
 /// Why one try brought nothing, and when the next may be made.
@@ -187,10 +208,13 @@ impl Http {
 fn typed(doing: &'static str, status: StatusCode, headers: &HeaderMap, body: Vec<u8>) -> Result<Status, Failed> {
     let message = || message(&body);
     match status.as_u16() {
-        200..=299 => Ok(Status::Ok(Answer(body))),
-        404 => Ok(Status::NotFound(message())),
-        409 => Ok(Status::Conflict(message())),
-        422 => Ok(Status::Invalid(message())),
+        200..=299 if is_whole(&body) => Ok(Status::Ok(Answer(body))),
+        // As good as lost: it may have taken effect, and what it says is not known.
+        200..=299 => Err(Failed {
+            error: GitHubError::Unavailable { doing, why: format!("answered {status} with what is no JSON") },
+            again_after: Some(Duration::ZERO),
+        }),
+        status @ (NOT_FOUND | CONFLICT | UNPROCESSABLE) => Ok(Status::Said(Said { status, message: message() })),
         403 | 429 if let Some(retry_after) = limit(status, headers, &message()) => Err(Failed {
             error: GitHubError::RateLimited { doing, retry_after },
             again_after: (retry_after <= RETRY_AFTER_WAITED).then_some(retry_after),
@@ -219,6 +243,11 @@ fn limit(status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Durat
     }
     let secondary = status == StatusCode::TOO_MANY_REQUESTS || message.to_lowercase().contains("rate limit");
     secondary.then_some(SECONDARY_LIMIT_PAUSE)
+}
+
+/// Whether a body is JSON to its end, or there is none (204).
+fn is_whole(body: &[u8]) -> bool {
+    body.is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
 /// GitHub's `message`, in at most 300 characters.
@@ -270,6 +299,7 @@ mod tests {
 
     #[test]
     fn only_what_passes_is_asked_for_again() {
+        assert!(failed(200, &[], "<html>").again_after.is_some());
         assert!(failed(500, &[], "").again_after.is_some());
         assert!(failed(503, &[], "<html>").again_after.is_some());
         assert!(failed(429, &[("retry-after", "2")], "").again_after.is_some());
@@ -279,8 +309,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_not_shown() {
-        let Ok(Status::Ok(body)) = answer(201, &[], r#"{"token":"ghs_secret"#) else { panic!("not taken") };
-        let error = body.read::<Value>("testing").unwrap_err().to_string();
+        let cut = failed(201, &[], r#"{"token":"ghs_secret"#);
+        assert!(cut.again_after.is_some() && !cut.error.to_string().contains("ghs_"), "{}", cut.error);
+        let Ok(Status::Ok(body)) = answer(201, &[], r#"{"token":"ghs_secret"}"#) else { panic!("not taken") };
+        let error = body.read::<Vec<u8>>("testing").unwrap_err().to_string();
         assert!(!error.contains("ghs_") && !format!("{body:?}").contains("ghs_"), "{error}");
     }
 }

@@ -21,7 +21,7 @@ mod auth;
 mod http;
 
 use auth::Auth;
-use http::{Call, Http, Status};
+use http::{CONFLICT, Call, Http, NOT_FOUND, Said, Status, within};
 
 /// Why GitHub did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -155,16 +155,13 @@ impl GitHub {
                     let runner_id = RunnerId(answer.runner.id);
                     return Ok(Registration { runner_id, jit_config: Secret::new(answer.encoded_jit_config) });
                 }
-                Status::Conflict(_) => match self.remove_by_name(pool, runner, installation, deadline).await? {
-                    Removal::Gone => {}
-                    Removal::Busy => {
+                Status::Said(Said { status: CONFLICT, .. }) => {
+                    if self.remove_by_name(pool, runner, installation, deadline).await? == Removal::Busy {
                         let why = "a runner of this name is busy already".to_owned();
-                        return Err(GitHubError::Refused { doing: DOING, status: 409, why });
+                        return Err(GitHubError::Refused { doing: DOING, status: CONFLICT, why });
                     }
-                },
-                Status::NotFound(why) | Status::Invalid(why) => {
-                    return Err(GitHubError::Refused { doing: DOING, status: 404, why: told(&pool.scope, &why) });
                 }
+                Status::Said(said) => return Err(refused(DOING, &pool.scope, said)),
             }
         }
         Err(GitHubError::Unavailable { doing: DOING, why: "the name stays registered".to_owned() })
@@ -181,8 +178,8 @@ impl GitHub {
         let path = format!("{}/actions/runners/{runner}", scope_path(scope));
         let call = Call::delete("deleting a runner", &path);
         match self.send(scope, installation, call, deadline).await? {
-            Status::Ok(_) | Status::NotFound(_) => Ok(Removal::Gone),
-            Status::Invalid(_) | Status::Conflict(_) => Ok(Removal::Busy),
+            Status::Ok(_) | Status::Said(Said { status: NOT_FOUND, .. }) => Ok(Removal::Gone),
+            Status::Said(_) => Ok(Removal::Busy),
         }
     }
 
@@ -217,9 +214,7 @@ impl GitHub {
                 let same = answer.runners.into_iter().find(|found| found.name == runner.as_str());
                 Ok(same.map(|found| RunnerId(found.id)))
             }
-            Status::NotFound(why) | Status::Invalid(why) | Status::Conflict(why) => {
-                Err(GitHubError::Refused { doing: DOING, status: 404, why: told(&pool.scope, &why) })
-            }
+            Status::Said(said) => Err(refused(DOING, &pool.scope, said)),
         }
     }
 
@@ -237,7 +232,7 @@ impl GitHub {
         }
         let name = pool.runner_group.to_lowercase();
         // Kept locked while it is looked up: those who come at the same time want the same.
-        let mut groups = self.groups.lock().await;
+        let mut groups = within(deadline, DOING, async { Ok(self.groups.lock().await) }).await?;
         if let Some(id) = groups.get(&(pool.scope.clone(), name.clone())) {
             return Ok(*id);
         }
@@ -247,9 +242,7 @@ impl GitHub {
             let call = Call::get(DOING, &path).query("per_page", PAGE).query("page", page);
             let answer = match self.send(&pool.scope, installation, call, deadline).await? {
                 Status::Ok(answer) => answer.read::<GroupsAnswer>(DOING)?.runner_groups,
-                Status::NotFound(why) | Status::Invalid(why) | Status::Conflict(why) => {
-                    return Err(GitHubError::Refused { doing: DOING, status: 404, why: told(&pool.scope, &why) });
-                }
+                Status::Said(said) => return Err(refused(DOING, &pool.scope, said)),
             };
             if let Some(group) = answer.iter().find(|group| group.name.to_lowercase() == name) {
                 groups.insert((pool.scope.clone(), name), group.id);
@@ -266,7 +259,7 @@ impl GitHub {
             return Ok(1);
         }
         let why = format!("no runner group `{}`; there are: {}", pool.runner_group, seen.join(", "));
-        Err(GitHubError::Refused { doing: DOING, status: 404, why })
+        Err(GitHubError::Refused { doing: DOING, status: NOT_FOUND, why })
     }
 
     /// Sends a call for a scope, with a fresh token if the first one is no longer taken.
@@ -280,16 +273,22 @@ impl GitHub {
         let count = || {
             self.calls.fetch_add(1, Ordering::Relaxed);
         };
-        let token = self.auth.token(&self.http, scope, installation, deadline, &count).await?;
-        match self.http.send(&call, &token, deadline, &count).await {
-            Err(GitHubError::Refused { status: 401, .. }) if self.auth.forget(&token).await => {
-                let token = self.auth.token(&self.http, scope, installation, deadline, &count).await?;
-                self.http.send(&call, &token, deadline, &count).await
+        let token = || within(deadline, call.doing, self.auth.token(&self.http, scope, installation, deadline, &count));
+        let first = token().await?;
+        let answer = match self.http.send(&call, &first, deadline, &count).await {
+            Err(GitHubError::Refused { status: UNAUTHORIZED, .. }) if self.auth.forget(&first, deadline).await => {
+                self.http.send(&call, &token().await?, deadline, &count).await
             }
             answer => answer,
-        }
+        };
+        answer.map_err(|error| hinted(scope, error))
     }
 }
+
+/// The credentials are not taken.
+const UNAUTHORIZED: u16 = 401;
+/// They are, but do not allow this.
+const FORBIDDEN: u16 = 403;
 
 fn jit_request(runner: &RunnerName, group: u64, labels: &Labels) -> serde_json::Value {
     json!({
@@ -305,6 +304,27 @@ fn scope_path(scope: &Scope) -> String {
         Scope::Organization(login) => format!("/orgs/{login}"),
         Scope::Repository(repository) => format!("/repos/{repository}"),
         Scope::Enterprise(slug) => format!("/enterprises/{slug}"),
+    }
+}
+
+fn refused(doing: &'static str, scope: &Scope, said: Said) -> GitHubError {
+    let Said { status, message } = said;
+    // What it finds wrong with a request has nothing to do with permissions.
+    let why = if status == NOT_FOUND { told(scope, &message) } else { message };
+    GitHubError::Refused { doing, status, why }
+}
+
+/// A refusal, with what to do about it.
+fn hinted(scope: &Scope, error: GitHubError) -> GitHubError {
+    match error {
+        GitHubError::Refused { doing, status: status @ FORBIDDEN, why } => {
+            GitHubError::Refused { doing, status, why: told(scope, &why) }
+        }
+        GitHubError::Refused { doing, status: status @ UNAUTHORIZED, why } => {
+            let why = format!("{why}; has the token expired, or been revoked?");
+            GitHubError::Refused { doing, status, why }
+        }
+        GitHubError::Refused { .. } | GitHubError::RateLimited { .. } | GitHubError::Unavailable { .. } => error,
     }
 }
 

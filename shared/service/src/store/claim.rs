@@ -82,7 +82,10 @@ impl Ledger {
             Written::Before(_) => queued.map(|()| Enqueued::Waiting),
             Written::Refused(item) => {
                 let known = Reader::new(&item).job()?;
-                if known.state != JobState::Waiting || known.waiting() != waiting {
+                // By its place in the queue, not by all it holds: a repetition by way of another hook may lack the
+                // installation, and is still the entry that the job waits by.
+                let is_its_place = waiting_key(&known.pool, &known.waiting()) == waiting_key(&job.pool, &waiting);
+                if known.state != JobState::Waiting || !is_its_place {
                     self.drop_waiting(&job.pool, &waiting).await?;
                 }
                 Ok(Enqueued::Known(known))
@@ -124,7 +127,7 @@ impl Ledger {
 
     async fn put_waiting(&self, pool: &PoolName, waiting: &Waiting) -> Result<(), StoreError> {
         let request = self.client.put_item().table_name(&self.table).set_item(Some(waiting_item(pool, waiting)));
-        request.send().await.map(|_| ()).map_err(super::unavailable("queueing a job"))
+        request.return_consumed_capacity(super::COST).send().await.map(|_| ()).map_err(super::unavailable("queueing a job"))
     }
 }
 

@@ -66,28 +66,6 @@ fn key(pk: String, sk: String) -> Item {
     HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
 }
 
-#[cfg(test)]
-pub(super) fn slot_item(slot: &Slot) -> Item {
-    let mut item = slot_key_of(&slot.runner);
-    item.insert("runner".to_owned(), text(slot.runner.as_str()));
-    item.insert("reserved_at".to_owned(), moment(slot.reserved_at));
-    item.insert("phase".to_owned(), text(slot.phase.kind().as_str()));
-    item.insert("since".to_owned(), moment(slot.since()));
-    match slot.purpose {
-        Purpose::Job(job) => item.insert("job".to_owned(), number(job)),
-        Purpose::Spare { since } => item.insert("spare_since".to_owned(), moment(since)),
-    };
-    if let Some(machine) = slot.phase.machine() {
-        item.insert("provider".to_owned(), text(machine.vm.provider.as_str()));
-        item.insert("vm_at".to_owned(), text(&machine.vm.at));
-        item.insert("runner_id".to_owned(), number(machine.runner_id));
-    }
-    if let Phase::Deleting { watched_until: Some(until), .. } = slot.phase {
-        item.insert("watched_until".to_owned(), moment(until));
-    }
-    item
-}
-
 pub(super) fn waiting_item(pool: &PoolName, waiting: &Waiting) -> Item {
     let mut item = waiting_key(pool, waiting);
     item.insert("job".to_owned(), number(waiting.job));
@@ -99,9 +77,14 @@ pub(super) fn waiting_item(pool: &PoolName, waiting: &Waiting) -> Item {
     item
 }
 
+/// A line of a job's timeline, its text in at most [`LINE_LONGEST`] characters.
 pub(super) fn timeline_entry(moment: &Moment) -> AttributeValue {
-    text(format!("{} {}", moment.at, moment.what))
+    let what: String = moment.what.chars().take(LINE_LONGEST).collect();
+    text(format!("{} {what}", moment.at))
 }
+
+/// A line may hold a provider's message; an item of 1 KB is what one write unit pays for.
+const LINE_LONGEST: usize = 300;
 
 /// Reads the attributes of one item, naming it in every error.
 pub(super) struct Reader<'a> {
@@ -162,8 +145,15 @@ impl<'a> Reader<'a> {
         new(self.text(name)?).ok_or_else(|| self.corrupt(format!("{name} is no valid name")))
     }
 
+    /// That the item is where its contents say: every later write finds it by these.
+    fn placed(&self, key: &Item) -> Result<(), StoreError> {
+        let here = ["pk", "sk"].into_iter().all(|name| self.item.get(name) == key.get(name));
+        if here { Ok(()) } else { Err(self.corrupt("its contents belong to another key")) }
+    }
+
     pub(super) fn slot(&self, deployment: &Deployment) -> Result<Slot, StoreError> {
         let runner = self.named("runner", |name| RunnerName::parse(deployment, name))?;
+        self.placed(&slot_key_of(&runner))?;
         let purpose = match (self.maybe_number("job")?, self.maybe_moment("spare_since")?) {
             (Some(job), None) => Purpose::Job(JobId(job)),
             (None, Some(since)) => Purpose::Spare { since },
@@ -201,19 +191,25 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn waiting(&self) -> Result<Waiting, StoreError> {
-        Ok(Waiting {
+    pub(super) fn waiting(&self, pool: &PoolName) -> Result<Waiting, StoreError> {
+        let waiting = Waiting {
             queued_at: self.moment("queued_at")?,
             job: JobId(self.maybe_number("job")?.ok_or_else(|| self.corrupt("job is missing"))?),
             repository: self.named("repository", |name| Repository::new(name).ok())?,
             installation: self.maybe_number("installation")?.map(InstallationId),
-        })
+        };
+        self.placed(&waiting_key(pool, &waiting))?;
+        Ok(waiting)
+    }
+
+    pub(super) fn job_id(&self) -> Result<JobId, StoreError> {
+        let id = self.text("pk")?.strip_prefix("job#").and_then(|id| id.parse().ok());
+        id.map(JobId).ok_or_else(|| self.corrupt("its key names no job"))
     }
 
     pub(super) fn job(&self) -> Result<Job, StoreError> {
-        let id = self.text("pk")?.strip_prefix("job#").and_then(|id| id.parse().ok());
         Ok(Job {
-            id: JobId(id.ok_or_else(|| self.corrupt("its key names no job"))?),
+            id: self.job_id()?,
             pool: self.named("pool", |name| PoolName::new(name).ok())?,
             repository: self.named("repository", |name| Repository::new(name).ok())?,
             queued_at: self.moment("queued_at")?,

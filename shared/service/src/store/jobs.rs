@@ -18,6 +18,10 @@ pub enum JobWritten {
     Known(Job),
 }
 
+/// Appends a line to a timeline, or writes over its last one: a job that is tried again with every sweep must not grow
+/// beyond what an item can hold. Past the end of a list DynamoDB appends.
+const NEXT_LINE: &str = "timeline[23] = :line";
+
 impl Ledger {
     /// The job was taken by a runner, is over, or is held for approval; `job` holds what the event knows, the state,
     /// and a line for the timeline. Events come late: an end is never taken back, and a running job is not held.
@@ -35,16 +39,15 @@ impl Ledger {
     /// already: `false`.
     pub async fn job_assigned(&self, job: JobId, state: &JobState, line: Moment) -> Result<bool, StoreError> {
         let update = match state.slot() {
-            Some(_) => "SET #state = :state, slot = :slot, timeline = list_append(if_not_exists(timeline, :none), :line)",
-            None => "SET #state = :state, timeline = list_append(if_not_exists(timeline, :none), :line) REMOVE slot",
+            Some(_) => format!("SET #state = :state, slot = :slot, {NEXT_LINE}"),
+            None => format!("SET #state = :state, {NEXT_LINE} REMOVE slot"),
         };
         let write = Write::update(job_key(job), update, "#state IN (:waiting, :assigned)")
             .name("#state", "state")
             .value(":state", text(state.as_str()))
             .value(":waiting", text("waiting"))
             .value(":assigned", text("assigned"))
-            .value(":none", list(vec![]))
-            .value(":line", list(vec![timeline_entry(&line)]));
+            .value(":line", timeline_entry(&line));
         let write = match state.slot() {
             Some(slot) => write.value(":slot", number(slot)),
             None => write,
@@ -54,10 +57,8 @@ impl Ledger {
 
     /// Adds a line to a job's timeline, where the job is known.
     pub async fn note(&self, job: JobId, line: Moment) -> Result<(), StoreError> {
-        let update = "SET timeline = list_append(if_not_exists(timeline, :none), :line)";
-        let write = Write::update(job_key(job), update, "attribute_exists(pk)")
-            .value(":none", list(vec![]))
-            .value(":line", list(vec![timeline_entry(&line)]));
+        let update = format!("SET {NEXT_LINE}");
+        let write = Write::update(job_key(job), update, "attribute_exists(pk)").value(":line", timeline_entry(&line));
         self.write(write, "noting a job's story").await.map(|_| ())
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use mayfly_core::ids::Deployment;
 
 mod claim;
@@ -61,6 +62,9 @@ pub struct Ledger {
 
 /// A job that nobody ever ended is forgotten after this: GitHub itself ends a workflow run after 35 days.
 const JOB_LONGEST: Duration = Duration::from_secs(35 * 24 * 3600);
+
+/// Every request asks what it cost: that is free, and lets costs be measured.
+const COST: ReturnConsumedCapacity = ReturnConsumedCapacity::Total;
 
 impl Ledger {
     /// The ledger in that table.

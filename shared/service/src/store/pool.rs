@@ -1,13 +1,13 @@
 //! A pool's own item: what one invocation learnt, all know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use mayfly_core::ids::PoolName;
 
 use super::item::{moment, pool_key};
-use super::{Ledger, StoreError, unavailable};
+use super::{COST, Ledger, StoreError, unavailable};
 
 /// The prefix of the attributes that say until when a place is not asked.
 const COOLING: &str = "cool#";
@@ -25,7 +25,7 @@ pub struct PoolState {
 
 impl PoolState {
     /// The places of a provider that are not to be asked now.
-    pub fn cooling_at(&self, provider: &str, now: Timestamp) -> std::collections::BTreeSet<String> {
+    pub fn cooling_at(&self, provider: &str, now: Timestamp) -> BTreeSet<String> {
         let prefix = format!("{provider}/");
         let cooling = self.cooling.iter().filter(|(_, until)| **until > now);
         cooling.filter_map(|(place, _)| place.strip_prefix(&prefix).map(str::to_owned)).collect()
@@ -36,6 +36,7 @@ impl Ledger {
     /// What is known of a pool. Not the very newest, for half the price: all of it is advice.
     pub async fn pool_state(&self, pool: &PoolName) -> Result<PoolState, StoreError> {
         let request = self.client.get_item().table_name(&self.table).set_key(Some(pool_key(pool)));
+        let request = request.return_consumed_capacity(COST);
         let item = request.send().await.map_err(unavailable("reading a pool's state"))?.item.unwrap_or_default();
         let until = |value: &AttributeValue| {
             let milliseconds = value.as_n().ok()?.parse().ok()?;
@@ -52,15 +53,17 @@ impl Ledger {
 
     /// Remembers that places (`provider/place`) were full.
     pub async fn cool_down(&self, pool: &PoolName, places: &[String], until: Timestamp) -> Result<(), StoreError> {
-        self.remember(pool, places.iter().map(|place| format!("{COOLING}{place}")).collect(), until).await
+        // Each once: DynamoDB refuses an update that names an attribute twice.
+        let names: BTreeSet<String> = places.iter().map(|place| format!("{COOLING}{place}")).collect();
+        self.remember(pool, names, until).await
     }
 
     /// Remembers that GitHub asked not to be asked for a while.
     pub async fn hold_github(&self, pool: &PoolName, until: Timestamp) -> Result<(), StoreError> {
-        self.remember(pool, vec![GITHUB.to_owned()], until).await
+        self.remember(pool, BTreeSet::from([GITHUB.to_owned()]), until).await
     }
 
-    async fn remember(&self, pool: &PoolName, names: Vec<String>, until: Timestamp) -> Result<(), StoreError> {
+    async fn remember(&self, pool: &PoolName, names: BTreeSet<String>, until: Timestamp) -> Result<(), StoreError> {
         if names.is_empty() {
             return Ok(());
         }
@@ -71,6 +74,7 @@ impl Ledger {
             .table_name(&self.table)
             .set_key(Some(pool_key(pool)))
             .update_expression(format!("SET {}", sets.join(", ")))
+            .return_consumed_capacity(COST)
             .expression_attribute_values(":until", moment(until));
         for (place, name) in names.into_iter().enumerate() {
             request = request.expression_attribute_names(format!("#n{place}"), name);

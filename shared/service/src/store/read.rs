@@ -1,6 +1,6 @@
 //! Reading the ledger: bounded queries in one partition, and keyed batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use mayfly_core::ids::{JobId, PoolName, RunnerName, SlotIndex};
@@ -9,7 +9,7 @@ use mayfly_core::slot::Slot;
 use mayfly_core::sweep::PoolLedger;
 
 use super::item::{Item, Reader, job_key, pool_partition, slot_key, slot_sort_key, text};
-use super::{Ledger, StoreError, unavailable};
+use super::{COST, Ledger, StoreError, unavailable};
 
 /// `BatchGetItem` takes at most so many keys.
 const BATCH: usize = 100;
@@ -19,16 +19,20 @@ const BATCH_TRIES: usize = 5;
 const PAGES_MOST: usize = 200;
 
 impl Ledger {
-    /// At most `limit` taken slots from `start` on, in order. Not the very newest: a claim is conditional anyway.
+    /// At most `limit` taken slots from `start` on, in order. Not the very newest: a claim is conditional anyway. A slot
+    /// that cannot be read is left out, and logged: it must not keep all the others from being used.
     pub async fn sample(&self, pool: &PoolName, start: SlotIndex, limit: usize) -> Result<Vec<Slot>, StoreError> {
-        let items = self.range(pool, &slot_sort_key(start), "slot#~", limit, false, "looking for a free slot").await?;
-        items.iter().map(|item| Reader::new(item).slot(&self.deployment)).collect()
+        let (from, doing) = (slot_sort_key(start), "looking for a free slot");
+        let range = Range { pool, from: &from, to: "slot#~", limit, consistent: false, doing };
+        Ok(said(self.range(range, |item| item.slot(&self.deployment)).await?))
     }
 
-    /// The pool's oldest waiting jobs, at most `limit`.
+    /// The pool's oldest waiting jobs, at most `limit`. An entry that cannot be read is left out, and logged: it must not
+    /// keep those behind it from being served.
     pub async fn oldest_waiting(&self, pool: &PoolName, limit: usize) -> Result<Vec<Waiting>, StoreError> {
-        let items = self.range(pool, "wait#", "wait#~", limit, true, "reading the queue").await?;
-        items.iter().map(|item| Reader::new(item).waiting()).collect()
+        let doing = "reading the queue";
+        let range = Range { pool, from: "wait#", to: "wait#~", limit, consistent: true, doing };
+        Ok(said(self.range(range, |item| item.waiting(pool)).await?))
     }
 
     /// One slot, if it is taken.
@@ -51,44 +55,51 @@ impl Ledger {
 
     /// All of a pool: its slots and its queue. Items that contradict themselves are left out, and said.
     pub async fn pool_ledger(&self, pool: &PoolName) -> Result<(PoolLedger, Vec<StoreError>), StoreError> {
-        let items = self.range(pool, "slot#", "wait#~", usize::MAX, true, "reading a pool").await?;
+        let doing = "reading a pool";
+        let range = Range { pool, from: "slot#", to: "wait#~", limit: usize::MAX, consistent: true, doing };
         let mut ledger = PoolLedger { pool: pool.clone(), slots: Vec::new(), waiting: Vec::new() };
-        let mut corrupt = Vec::new();
-        for item in &items {
-            let reader = Reader::new(item);
-            let is_slot = reader.maybe_text("sk")?.is_some_and(|key| key.starts_with("slot#"));
-            let read = if is_slot {
-                reader.slot(&self.deployment).map(|slot| ledger.slots.push(slot))
+        let read = |item: &Reader<'_>| {
+            let is_slot = item.maybe_text("sk")?.is_some_and(|key| key.starts_with("slot#"));
+            if is_slot {
+                item.slot(&self.deployment).map(|slot| ledger.slots.push(slot))
             } else {
-                reader.waiting().map(|waiting| ledger.waiting.push(waiting))
-            };
-            corrupt.extend(read.err());
-        }
+                item.waiting(pool).map(|waiting| ledger.waiting.push(waiting))
+            }
+        };
+        let (_, corrupt) = self.range(range, read).await?;
         Ok((ledger, corrupt))
     }
 
-    /// The states of jobs; `None` for one that the table does not know.
+    /// The states of jobs; `None` for one that the table does not know. One whose item cannot be read is left out, and
+    /// logged: what became of it is not known.
     pub async fn job_states(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Option<JobState>>, StoreError> {
-        let mut states: BTreeMap<JobId, Option<JobState>> = jobs.iter().map(|job| (*job, None)).collect();
-        for batch in jobs.chunks(BATCH) {
-            for item in self.batch(batch).await? {
-                let job = Reader::new(&item).job()?;
-                states.insert(job.id, Some(job.state));
+        let unique: BTreeSet<JobId> = jobs.iter().copied().collect();
+        let keys: Vec<Item> = unique.iter().copied().map(job_key).collect();
+        let mut states: BTreeMap<JobId, Option<JobState>> = unique.into_iter().map(|job| (job, None)).collect();
+        for batch in keys.chunks(BATCH) {
+            for item in self.batch(batch.to_vec()).await? {
+                let item = Reader::new(&item);
+                let id = item.job_id()?;
+                match item.job_state() {
+                    Ok(state) => states.insert(id, Some(state)),
+                    Err(error) => {
+                        tracing::error!(job = %id, %error, "left out");
+                        states.remove(&id)
+                    }
+                };
             }
         }
         Ok(states)
     }
 
-    async fn batch(&self, jobs: &[JobId]) -> Result<Vec<Item>, StoreError> {
+    async fn batch(&self, mut keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
         const DOING: &str = "reading jobs";
-        let unique: std::collections::BTreeSet<JobId> = jobs.iter().copied().collect();
-        let mut keys: Vec<Item> = unique.into_iter().map(job_key).collect();
         let mut found = Vec::new();
         for _ in 0..BATCH_TRIES {
             let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
             let wanted = wanted.map_err(|error| StoreError::Unavailable { doing: DOING, why: error.to_string() })?;
-            let answer = self.client.batch_get_item().request_items(&self.table, wanted).send().await;
-            let answer = answer.map_err(unavailable(DOING))?;
+            let request = self.client.batch_get_item().request_items(&self.table, wanted);
+            let answer = request.return_consumed_capacity(COST).send().await.map_err(unavailable(DOING))?;
             found.extend(answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default());
             match answer.unprocessed_keys.unwrap_or_default().remove(&self.table) {
                 Some(left) if !left.keys.is_empty() => keys = left.keys,
@@ -101,19 +112,17 @@ impl Ledger {
 
     async fn get(&self, key: Item, doing: &'static str) -> Result<Option<Item>, StoreError> {
         let request = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
-        Ok(request.send().await.map_err(unavailable(doing))?.item)
+        Ok(request.return_consumed_capacity(COST).send().await.map_err(unavailable(doing))?.item)
     }
 
-    async fn range(
+    /// Reads a range page by page; what cannot be decoded is handed back apart.
+    async fn range<T>(
         &self,
-        pool: &PoolName,
-        from: &str,
-        to: &str,
-        limit: usize,
-        consistent: bool,
-        doing: &'static str,
-    ) -> Result<Vec<Item>, StoreError> {
-        let mut items = Vec::new();
+        range: Range<'_>,
+        mut decode: impl FnMut(&Reader<'_>) -> Result<T, StoreError>,
+    ) -> Result<(Vec<T>, Vec<StoreError>), StoreError> {
+        let Range { pool, from, to, limit, consistent, doing } = range;
+        let (mut found, mut corrupt) = (Vec::new(), Vec::new());
         let mut next = None;
         for _ in 0..PAGES_MOST {
             let page = self
@@ -125,17 +134,41 @@ impl Ledger {
                 .expression_attribute_values(":from", text(from))
                 .expression_attribute_values(":to", text(to))
                 .consistent_read(consistent)
-                .set_limit(i32::try_from(limit - items.len()).ok())
+                .return_consumed_capacity(COST)
+                .set_limit(i32::try_from(limit - found.len()).ok())
                 .set_exclusive_start_key(next)
                 .send()
                 .await
                 .map_err(unavailable(doing))?;
-            items.extend(page.items.unwrap_or_default());
+            for item in page.items.unwrap_or_default() {
+                match decode(&Reader::new(&item)) {
+                    Ok(read) => found.push(read),
+                    Err(error) => corrupt.push(error),
+                }
+            }
             next = page.last_evaluated_key;
-            if next.is_none() || items.len() >= limit {
-                return Ok(items);
+            if next.is_none() || found.len() >= limit {
+                return Ok((found, corrupt));
             }
         }
         Err(StoreError::Unavailable { doing, why: format!("it has more than {PAGES_MOST} pages") })
     }
+}
+
+/// A part of a pool's partition, in order.
+struct Range<'a> {
+    pool: &'a PoolName,
+    from: &'a str,
+    to: &'a str,
+    limit: usize,
+    consistent: bool,
+    doing: &'static str,
+}
+
+/// What could be read; what could not is logged.
+fn said<T>((found, corrupt): (Vec<T>, Vec<StoreError>)) -> Vec<T> {
+    for error in corrupt {
+        tracing::error!(%error, "left out");
+    }
+    found
 }

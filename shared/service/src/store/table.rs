@@ -70,8 +70,12 @@ async fn create(client: &Client, table: &str) -> Result<(), Creation> {
 
 async fn ready(client: &Client, table: &str) -> Result<(), StoreError> {
     for _ in 0..READY_CHECKS {
-        let answer = client.describe_table().table_name(table).send().await;
-        let status = answer.map_err(unavailable("reading the table's state"))?.table.and_then(|table| table.table_status);
+        let status = match client.describe_table().table_name(table).send().await {
+            Ok(answer) => answer.table.and_then(|table| table.table_status),
+            // Right after its making a table may not be seen yet.
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => None,
+            Err(error) => return Err(unavailable("reading the table's state")(error)),
+        };
         if status == Some(TableStatus::Active) {
             return Ok(());
         }

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::item::Item;
-use super::{Ledger, StoreError, unavailable};
+use super::{COST, Ledger, StoreError, unavailable};
 
 /// One conditional update or deletion.
 #[derive(Debug, Clone)]
@@ -116,6 +116,8 @@ impl Ledger {
                 .set_key(Some(write.key))
                 .condition_expression(write.condition)
                 .set_expression_attribute_values(values)
+                .set_expression_attribute_names(names)
+                .return_consumed_capacity(COST)
                 .return_values(ReturnValue::AllOld)
                 .return_values_on_condition_check_failure(failure);
             return match request.send().await {
@@ -137,6 +139,7 @@ impl Ledger {
             .condition_expression(write.condition)
             .set_expression_attribute_values(values)
             .set_expression_attribute_names(names)
+            .return_consumed_capacity(COST)
             .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(failure);
         match request.send().await {
@@ -154,6 +157,7 @@ impl Ledger {
     pub(super) async fn transact(&self, writes: &[Write], doing: &'static str) -> Result<Transacted, StoreError> {
         let items: Result<Vec<_>, _> = writes.iter().map(|write| write.in_transaction(&self.table)).collect();
         let request = self.client.transact_write_items().set_transact_items(Some(items?));
+        let request = request.return_consumed_capacity(COST);
         let mut pause = CONFLICT_PAUSE;
         for try_again in (0..CONFLICT_TRIES).rev() {
             let error = match request.clone().send().await {

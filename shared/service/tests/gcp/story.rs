@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use mayfly_core::ids::{Deployment, PoolName, ProviderName, RunnerName, SlotIndex, Zone};

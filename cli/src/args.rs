@@ -1,0 +1,105 @@
+//! The command line's arguments.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// Self-hosted GitHub Actions runners on virtual machines that live for one job.
+///
+/// The configuration is read from the file that MAYFLY_CONFIG names, by default `mayfly.toml` in the working
+/// directory. `mayfly demo` needs none.
+#[derive(Debug, Parser)]
+#[command(name = "mayfly", version, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Serve(ServeArgs),
+    Demo(DemoArgs),
+    /// The DynamoDB table in which Mayfly keeps its state
+    Table {
+        #[command(subcommand)]
+        command: TableCommand,
+    },
+}
+
+/// Run everything on this machine: the webhook, the periodic sweep and the table
+///
+/// GitHub's deliveries are taken at POST /webhook; GET /healthz tells whether it runs. What is served is plain HTTP:
+/// TLS is the business of a reverse proxy in front of it.
+///
+/// The state is kept in a file by an embedded DynamoDB engine, on a loopback port of its own; the table is made when
+/// it is not there. With AWS_ENDPOINT_URL_DYNAMODB set, the table there is used instead.
+///
+/// SIGINT and SIGTERM stop it in good order: no new requests, and work in flight gets time to finish. A second one
+/// ends it at once; nothing is lost then, the next start takes up what was left.
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Where the webhook listens; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// The file that keeps the state, made when it is not there
+    #[arg(long, value_name = "FILE", default_value = "mayfly.db")]
+    pub data: PathBuf,
+    /// How far apart sweeps are
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub sweep_every: Duration,
+}
+
+/// Watch Mayfly work, without any account: a simulated GitHub and Google Cloud, everything on loopback
+///
+/// Jobs for a Linux and a Windows GPU pool arrive in bursts; some are announced twice, some are cancelled before they
+/// start, and one zone has no machines for a while. On a terminal the world is shown live, elsewhere each happening is
+/// a line. It ends when all jobs are over and nothing is left, with exit code 1 if an invariant broke, a job was
+/// not served, or anything is left.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Repeat a demo: the seed that it printed
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// How many jobs there are
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub jobs: u16,
+    /// Write Mayfly's own log there, as much of it as RUST_LOG asks for
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TableCommand {
+    /// Make the table of the configuration
+    ///
+    /// Made where the AWS SDK's own variables lead (AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB, …), as the terraform makes
+    /// it. A table that is there already is left as it is.
+    Create,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    mayfly_service::config::duration(text).ok_or_else(|| format!("must be {}", mayfly_service::config::DURATION))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_left_out_has_the_contracts_default() {
+        let Args { command: Command::Serve(serve) } = Args::parse_from(["mayfly", "serve"]) else { panic!() };
+        assert_eq!(serve.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!((serve.data, serve.sweep_every), ("mayfly.db".into(), Duration::from_secs(60)));
+        assert!(Args::try_parse_from(["mayfly", "serve", "--sweep-every", "60"]).is_err());
+        assert!(Args::try_parse_from(["mayfly", "demo", "--jobs", "0"]).is_err());
+    }
+}

@@ -1,0 +1,184 @@
+//! A demo's stage: the simulated world, the table, and a Mayfly that is configured by a file like any other.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mayfly_core::sweep::PoolLedger;
+use mayfly_service::config::Config;
+use mayfly_service::inbound::Gate;
+use mayfly_service::mayfly::Mayfly;
+use mayfly_service::provider::gcp::GcpCredentials;
+use mayfly_service::secret::Secret;
+use mayfly_service::store::{create_table, local_aws_config};
+use simulator::{PoolLimit, Repository, ServeOptions, Settings, Simulator, Stockout, Timing};
+use tempfile::TempDir;
+
+use super::scenario::{KINDS, Kind};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::host::Host;
+
+/// The demo's deployment.
+pub const DEPLOYMENT: &str = "demo";
+/// Each pool's limit.
+pub const MAX_RUNNERS: usize = 6;
+/// The first zone has no machines for so long.
+const STOCKOUT: Duration = Duration::from_secs(3);
+/// GPUs that each region's quota allows. Different, so that the choice of the region shows; ample, since what was read of
+/// a quota is good for ten seconds, in which a VM of the demo lives two lives.
+const QUOTAS: [(&str, f64); 3] = [("us-east1", 24.0), ("us-central1", 18.0), ("us-west1", 10.0)];
+/// Where the pools' VMs may be.
+const ZONES: [&str; 4] = ["us-east1-c", "us-east1-d", "us-central1-a", "us-west1-a"];
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const STOPPING_LONGEST: Duration = Duration::from_secs(5);
+const LEDGER_LONGEST: Duration = Duration::from_secs(2);
+
+/// All that runs.
+pub struct Stage {
+    /// The world.
+    pub simulator: Simulator,
+    mayfly: Arc<Mayfly>,
+    host: Host,
+    engine: Engine,
+    /// The configuration and its secrets; removed with it.
+    _folder: TempDir,
+}
+
+impl Stage {
+    /// Sets everything up; the webhook listens and the sweeps have begun.
+    pub async fn build(seed: u64) -> Result<Self, Error> {
+        let options = ServeOptions { webhook_secret: random_text()?, ..ServeOptions::default() };
+        let secret = options.webhook_secret.clone();
+        let simulator = Simulator::start(settings(seed), options).await;
+        let simulator = simulator.map_err(|source| Error::io("the simulator", source))?;
+        let folder = TempDir::with_prefix("mayfly-demo-");
+        let folder = folder.map_err(|source| Error::io("a temporary folder", source))?;
+        let file = configuration(folder.path(), &simulator, &secret)?;
+
+        let config = Config::read(&file)?;
+        let engine = Engine::in_memory()?;
+        let aws = local_aws_config(engine.endpoint()).await;
+        create_table(&aws, &config.table).await?;
+        let google = GcpCredentials::ServiceAccount(Secret::new(simulator.service_account_json()));
+        let mayfly = Arc::new(Mayfly::new(&config, &aws, &google)?);
+        let gate = Gate::open(&config.github).await?;
+        let host = Host::start(([127, 0, 0, 1], 0).into(), mayfly.clone(), gate, SWEEP_EVERY).await?;
+        simulator.set_webhook(&format!("http://{}/webhook", host.address()));
+        simulator.with(|world, now| {
+            let until = now.checked_add(STOCKOUT).unwrap_or(now);
+            world.faults.stockout(ZONES[0], Stockout::Until(until));
+        });
+        Ok(Self { simulator, mayfly, host, engine, _folder: folder })
+    }
+
+    /// The pools as the table has them now, and what could not be read of them.
+    pub async fn ledgers(&self) -> Result<Vec<PoolLedger>, String> {
+        let mut ledgers = Vec::new();
+        for pool in &self.mayfly.policy.pools {
+            let read = tokio::time::timeout(LEDGER_LONGEST, self.mayfly.ledger.pool_ledger(&pool.name)).await;
+            let (ledger, corrupt) = read.map_err(|_| "the table does not answer")?.map_err(|error| error.to_string())?;
+            if let Some(error) = corrupt.first() {
+                return Err(error.to_string());
+            }
+            ledgers.push(ledger);
+        }
+        Ok(ledgers)
+    }
+
+    /// Ends Mayfly and the table; the world stays, to be looked at.
+    pub async fn close(self) -> Simulator {
+        self.host.stop(STOPPING_LONGEST).await;
+        self.engine.stop(STOPPING_LONGEST).await;
+        self.simulator
+    }
+}
+
+/// A world in which a VM's life, some five minutes out there, takes some five seconds.
+fn settings(seed: u64) -> Settings {
+    let timing = Timing {
+        insert: Duration::from_millis(900),
+        operation: Duration::from_millis(200),
+        delete: Duration::from_millis(1_000),
+        boot: Duration::from_millis(1_100),
+        registration: Duration::from_millis(300),
+        power_off: Duration::from_millis(600),
+        webhook: Duration::from_millis(40),
+        offline_after: Duration::from_secs(30),
+        job_lost_after: Duration::from_secs(120),
+        registration_kept: Duration::from_secs(3600),
+        jitter: 0.35,
+    };
+    let limit = |kind: &Kind| PoolLimit {
+        deployment: DEPLOYMENT.to_owned(),
+        pool: kind.pool.to_owned(),
+        max_vms: MAX_RUNNERS,
+    };
+    let mut settings = Settings {
+        seed,
+        repositories: KINDS.iter().map(|kind| Repository::public(kind.repository)).collect(),
+        timing,
+        deployment: Some(DEPLOYMENT.to_owned()),
+        pool_limits: KINDS.iter().map(limit).collect(),
+        ..Settings::default()
+    };
+    for (region, gpus) in QUOTAS {
+        settings.set_quota(region, "NVIDIA_T4_GPUS", gpus);
+    }
+    settings
+}
+
+/// Writes the configuration, and beside it its secrets; where it is.
+fn configuration(
+    folder: &Path,
+    simulator: &Simulator,
+    webhook_secret: &str,
+) -> Result<std::path::PathBuf, Error> {
+    let webhook_secret = write_secret(folder, "webhook-secret", webhook_secret)?;
+    let app_key = write_secret(folder, "app-key.pem", &simulator.app_private_key_pem())?;
+    let (github, gcp, client) = (simulator.github_url(), simulator.gcp_url(), simulator.app_client_id());
+    let project = simulator.with(|world, _| world.settings().project.clone());
+    let mut text = format!(
+        "deployment = \"{DEPLOYMENT}\"\n\n[store]\ntable = \"mayfly-{DEPLOYMENT}\"\n\n\
+         [github]\napi_url = \"{github}\"\nwebhook_secrets = [{{ file = {webhook_secret} }}]\n\
+         app = {{ client_id = \"{client}\", private_key = {{ file = {app_key} }} }}\n\n\
+         [providers.gcp]\nkind = \"gcp\"\nproject = \"{project}\"\nendpoint = \"{gcp}\"\n"
+    );
+    for kind in KINDS {
+        let (owner, _) = kind.repository.split_once('/').unwrap_or_default();
+        let platform = if kind.pool.starts_with("windows") { "windows" } else { "linux" };
+        text += &format!(
+            "\n[[pools]]\nname = \"{}\"\nlabels = {:?}\norganization = \"{owner}\"\nplatform = \"{platform}\"\n\
+             max_runners = {MAX_RUNNERS}\nboot_timeout = \"20s\"\nidle_timeout = \"2s\"\nmax_lifetime = \"30m\"\n\n\
+             [[pools.placements]]\nprovider = \"gcp\"\ninstance_template = \"{}-runner\"\nzones = {ZONES:?}\n\
+             gpu_type = \"nvidia-tesla-t4\"\n",
+            kind.pool, kind.labels, kind.pool
+        );
+    }
+    text += "\n[timing]\norphan_grace = \"10s\"\nstep_timeout = \"10s\"\ncooldown = \"4s\"\ncheck_after = \"4s\"\n";
+    let file = folder.join("mayfly.toml");
+    fs::write(&file, text).map_err(|source| Error::io(file.display().to_string(), source))?;
+    Ok(file)
+}
+
+/// Writes a secret for this user's eyes only; its path as TOML writes it.
+fn write_secret(folder: &Path, name: &str, secret: &str) -> Result<String, Error> {
+    let path = folder.join(name);
+    let failed = |source| Error::io(path.display().to_string(), source);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+    file.write_all(secret.as_bytes()).map_err(failed)?;
+    // A JSON string is a TOML string as well.
+    Ok(serde_json::Value::from(path.display().to_string()).to_string())
+}
+
+fn random_text() -> Result<String, Error> {
+    let mut text = String::new();
+    for _ in 0..4 {
+        let bits = getrandom::u64().map_err(|error| Error::io("randomness", std::io::Error::other(error)))?;
+        text += &format!("{bits:016x}");
+    }
+    Ok(text)
+}

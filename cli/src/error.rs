@@ -1,0 +1,60 @@
+//! Why a command ended badly, in one message.
+
+use std::path::PathBuf;
+
+use mayfly_service::config::ConfigError;
+use mayfly_service::mayfly::StartError;
+use mayfly_service::secret::SecretError;
+use mayfly_service::store::StoreError;
+
+/// Why a command ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is not right.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The configuration cannot be run here.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A webhook secret cannot be had.
+    #[error("`github.webhook_secrets`: {0}")]
+    Secret(#[from] SecretError),
+    /// The table failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The embedded table's file cannot be opened.
+    #[error("{}: cannot be opened as Mayfly's state: {why}", path.display())]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Another process has the embedded table's file.
+    #[error("{}: another mayfly is using it; stop that one, or give another --data", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The machine refused something.
+    #[error("{what}: {source}")]
+    Io {
+        /// What it was.
+        what: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The demo's world is not as it should be at the end.
+    #[error("the demo failed: {0}")]
+    Demo(String),
+    /// A person stopped the demo.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// The machine refused something.
+    pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Io { what: what.into(), source }
+    }
+}

@@ -1,0 +1,75 @@
+//! `mayfly serve`: everything on this machine.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use mayfly_service::config::Config;
+use mayfly_service::inbound::Gate;
+use mayfly_service::mayfly::Mayfly;
+use mayfly_service::store::{CreateTable, aws_config, create_table, local_aws_config};
+use mayfly_service::telemetry;
+
+use crate::args::ServeArgs;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::host::Host;
+use crate::signals::Signals;
+
+/// The AWS SDK's own variable for the table's address.
+const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL_DYNAMODB";
+/// Work in flight gets so long after the first signal.
+const STOPPING_LONGEST: Duration = Duration::from_secs(30);
+/// The embedded table has nothing left to do then.
+const ENGINE_STOPPING_LONGEST: Duration = Duration::from_secs(5);
+/// What a shell reports for a process that SIGINT ended.
+const ENDED_AT_ONCE: i32 = 130;
+
+/// Serves until a signal comes.
+pub async fn run(args: ServeArgs) -> Result<(), Error> {
+    telemetry::start(telemetry::format_here());
+    let config = Config::load()?;
+    let gate = Gate::open(&config.github).await?;
+    let mut signals = Signals::catch()?;
+    let (aws, engine) = table(&args, &config).await?;
+    let mayfly = Arc::new(Mayfly::start_at(&config, &aws).await?);
+    let host = Host::start(args.listen, mayfly, gate, args.sweep_every).await?;
+    let address = host.address();
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "plain HTTP beyond this machine: put a reverse proxy with TLS in front of it");
+    }
+    let said = writeln!(std::io::stdout(), "listening on http://{address}");
+    said.map_err(|source| Error::io("standard output", source))?;
+
+    let signal = signals.next().await;
+    tracing::info!(signal, longest = ?STOPPING_LONGEST, "stopping; a second signal ends it at once");
+    tokio::spawn(async move {
+        let signal = signals.next().await;
+        tracing::warn!(signal, "ended at once: what is unfinished is left for the next start");
+        std::process::exit(ENDED_AT_ONCE);
+    });
+    if host.stop(STOPPING_LONGEST).await {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!("stopped; what is unfinished is left for the next start");
+    }
+    if let Some(engine) = engine {
+        engine.stop(ENGINE_STOPPING_LONGEST).await;
+    }
+    Ok(())
+}
+
+/// The table that the environment names, or an embedded one.
+async fn table(args: &ServeArgs, config: &Config) -> Result<(SdkConfig, Option<Engine>), Error> {
+    if let Ok(endpoint) = std::env::var(ENDPOINT_VARIABLE) {
+        tracing::info!(endpoint, table = config.table, "using the table that {ENDPOINT_VARIABLE} names");
+        return Ok((aws_config().await, None));
+    }
+    let engine = Engine::open(&args.data)?;
+    let aws = local_aws_config(engine.endpoint()).await;
+    let made = create_table(&aws, &config.table).await?;
+    let is_new = made == CreateTable::Created;
+    tracing::info!(data = %args.data.display(), table = config.table, is_new, "using the embedded table");
+    Ok((aws, Some(engine)))
+}

@@ -1,0 +1,11 @@
+//! The whole of Mayfly: the real functions under an emulation of Lambda that freezes them, a real DynamoDB engine, and
+//! a strict simulation of GitHub and GCP. Each test is a short story; at its end nothing may be left, no invariant
+//! broken, no call unlike the vendors' descriptions, and no secret in any output or in the table.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod answers;
+mod faults;
+mod freeze;
+mod stage;
+mod stories;

@@ -1,0 +1,12 @@
+//! The ledger against a DynamoDB engine, over real HTTP.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod claims;
+mod corrupt;
+mod cost;
+mod jobs;
+mod outage;
+mod phases;
+mod queue;
+mod story;
+mod table;

@@ -1,0 +1,169 @@
+//! The table refuses exactly what the core refuses, and becomes what the core says.
+
+use std::cell::Cell;
+
+use jiff::Timestamp;
+use mayfly_core::ids::JobId;
+use mayfly_core::slot::{Phase, Purpose, Slot, SlotEvent};
+use mayfly_service::store::Moved;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::story::{Story, at, placed, started};
+
+/// What the table is to answer. It is stricter than the core in one thing: a deletion that one invocation watches
+/// cannot be watched by a second one.
+fn expected(slot: &Slot, event: &SlotEvent, now: Timestamp) -> Option<Slot> {
+    let watched = matches!((&slot.phase, event),
+        (Phase::Deleting { watched_until: Some(until), .. }, SlotEvent::Watched { .. }) if *until >= now);
+    slot.apply(event, now).ok().filter(|_| !watched)
+}
+
+/// One event for table and core; the slot after it.
+async fn step(story: &Story, slot: Slot, event: &SlotEvent, now: Timestamp) -> Slot {
+    let moved = story.ledger.slot_event(&slot.runner, event, now).await.unwrap();
+    let after = match expected(&slot, event, now) {
+        Some(next) => {
+            assert_eq!(moved, Moved::From(slot), "{event:?}");
+            next
+        }
+        None => {
+            assert_eq!(moved, Moved::No, "{event:?} at {slot:?}");
+            slot
+        }
+    };
+    assert_eq!(story.slot_at(after.runner.slot().0).await.as_ref(), Some(&after), "after {event:?}");
+    after
+}
+
+fn watched(until: u64) -> SlotEvent {
+    SlotEvent::Watched { until: at(until) }
+}
+
+/// A way to each phase, with and without what may be known in it.
+fn roads() -> Vec<Vec<SlotEvent>> {
+    let (online, ended) = (SlotEvent::Online, SlotEvent::Ended);
+    vec![
+        vec![],
+        vec![placed(1)],
+        vec![placed(1), online.clone()],
+        vec![started(8)],
+        vec![placed(1), started(8)],
+        vec![placed(1), online, started(8)],
+        vec![ended.clone()],
+        vec![placed(1), SlotEvent::Retired],
+        vec![placed(1), ended.clone(), watched(4_000)],
+        vec![placed(1), ended, watched(9_000)],
+    ]
+}
+
+fn events() -> Vec<SlotEvent> {
+    vec![placed(2), SlotEvent::Online, started(9), SlotEvent::Ended, SlotEvent::Retired, watched(10_000)]
+}
+
+#[tokio::test]
+async fn each_event_in_each_phase_does_what_the_core_says() {
+    let story = Story::begin().await;
+    let mut job = 0;
+    for (index, road) in (0..).zip(roads()) {
+        for event in events() {
+            job += 100;
+            let slot = story.taken(index, job, &road).await;
+            let slot = step(&story, slot, &event, at(5_000)).await;
+            story.ledger.free(&slot.runner).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slot_that_is_another_runners_by_now_refuses_everything() {
+    let story = Story::begin().await;
+    for (index, road) in (0..).zip(roads()) {
+        let slot = story.taken(index, 100 + u64::from(index), &road).await;
+        let stranger = story.runner(index);
+        for event in events() {
+            let moved = story.ledger.slot_event(&stranger, &event, at(5_000)).await.unwrap();
+            assert_eq!(moved, Moved::No, "{event:?} at {slot:?}");
+        }
+        let before = Slot { runner: stranger.clone(), ..slot.clone() };
+        assert_eq!(story.ledger.repurpose(&before, Purpose::Job(JobId(1))).await.unwrap(), Moved::No);
+        assert!(!story.ledger.renew(&before, &story.slot_for(index, 1)).await.unwrap());
+        story.ledger.free(&stranger).await.unwrap();
+        assert_eq!(story.ledger.slot_of(&stranger).await.unwrap(), None);
+        assert_eq!(story.slot_at(index).await, Some(slot));
+    }
+}
+
+#[tokio::test]
+async fn a_free_slot_takes_no_event_and_becomes_none() {
+    let story = Story::begin().await;
+    for event in events() {
+        let moved = story.ledger.slot_event(&story.runner(1), &event, at(1)).await.unwrap();
+        assert_eq!(moved, Moved::No, "{event:?}");
+    }
+    assert!(story.dump().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_runner_is_for_changes_only_before_it_has_a_job_and_from_what_was_read() {
+    let story = Story::begin().await;
+    let spare = Purpose::Spare { since: at(4_000) };
+    for (index, road) in (0..).zip(roads()) {
+        let job = 100 + u64::from(index);
+        let slot = story.taken(index, job, &road).await;
+        let may = matches!(slot.phase, Phase::Reserved | Phase::Booting { .. } | Phase::Idle { .. });
+        let as_read_wrong = Slot { purpose: Purpose::Job(JobId(1)), ..slot.clone() };
+        assert_eq!(story.ledger.repurpose(&as_read_wrong, spare).await.unwrap(), Moved::No);
+        for purpose in [spare, Purpose::Spare { since: at(4_500) }, Purpose::Job(JobId(7))] {
+            let before = story.slot_at(index).await.unwrap();
+            let moved = story.ledger.repurpose(&before, purpose).await.unwrap();
+            let after = story.slot_at(index).await.unwrap();
+            let (wanted, became) = match may {
+                true => (Moved::From(before.clone()), Slot { purpose, ..before }),
+                false => (Moved::No, before),
+            };
+            assert_eq!((moved, after), (wanted, became));
+        }
+    }
+}
+
+fn any_event() -> impl Strategy<Value = SlotEvent> {
+    prop_oneof![
+        3 => (1..5u64).prop_map(placed),
+        2 => Just(SlotEvent::Online),
+        2 => (1..5u64).prop_map(started),
+        1 => Just(SlotEvent::Ended),
+        1 => Just(SlotEvent::Retired),
+        2 => (3_000..9_000u64).prop_map(watched),
+    ]
+}
+
+#[test]
+fn any_story_of_a_slot_is_the_same_in_the_table_and_in_the_core() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let story = runtime.block_on(Story::begin());
+    // A case that failed leaves its job and its slot behind, so each has its own.
+    let cases = Cell::new(0);
+    let config = Config { cases: 32, failure_persistence: None, max_shrink_iters: 64, ..Config::default() };
+    let stories = (any::<bool>(), prop::collection::vec((any_event(), 1..2_000u64), 1..8));
+    let told = TestRunner::new(config).run(&stories, |(spare, events)| {
+        cases.set(cases.get() + 1);
+        runtime.block_on(whole(&story, cases.get(), spare, &events));
+        Ok(())
+    });
+    told.unwrap();
+}
+
+async fn whole(story: &Story, case: u16, spare: bool, events: &[(SlotEvent, u64)]) {
+    let mut slot = story.taken(case, 100 + u64::from(case), &[]).await;
+    if spare {
+        let purpose = Purpose::Spare { since: at(2_000) };
+        assert_eq!(story.ledger.repurpose(&slot, purpose).await.unwrap(), Moved::From(slot.clone()));
+        slot = Slot { purpose, ..slot };
+    }
+    let mut now = 3_000;
+    for (event, pause) in events {
+        now += pause;
+        slot = step(story, slot, event, at(now)).await;
+    }
+}
