@@ -5,6 +5,7 @@ mod demo;
 mod engine;
 mod error;
 mod host;
+mod proxy;
 mod serve;
 mod signals;
 mod table;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Error> {
+    proxy::keep_out()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Error::io("the asynchronous runtime", source))?;
     let result = runtime.block_on(async {

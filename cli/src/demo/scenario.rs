@@ -86,7 +86,8 @@ impl Scenario {
 
     /// Lets everything happen that is due.
     pub fn play(&mut self, world: &mut World, now: Timestamp, elapsed: Duration) {
-        while let Some((_, deed)) = self.deeds.pop_front_if(|(at, _)| *at <= elapsed) {
+        while self.deeds.front().is_some_and(|(at, _)| *at <= elapsed) {
+            let Some((_, deed)) = self.deeds.pop_front() else { return };
             match deed {
                 Deed::Queue { kind, lasts, announced_twice } => {
                     if announced_twice {

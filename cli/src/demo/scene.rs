@@ -24,7 +24,7 @@ pub struct Scene {
     pub pools: Vec<PoolScene>,
     /// The VMs, oldest first.
     pub vms: Vec<VmScene>,
-    /// How many VMs there were that are gone.
+    /// How many VMs there were that are gone, without those whose zone had no machine for them.
     pub vms_gone: usize,
     /// The jobs, oldest first.
     pub jobs: Vec<JobScene>,
@@ -158,4 +158,9 @@ pub fn vms(world: &World, now: Timestamp, story: &Story) -> Vec<VmScene> {
 pub fn jobs(world: &World, story: &Story) -> Vec<JobScene> {
     let scene = |job: simulator::JobView| JobScene { number: story.number(job.id), state: JobStage::of(&job.state) };
     world.jobs().into_iter().map(scene).collect()
+}
+
+/// Whether a VM that is gone ever had a machine: one whose zone had none vanishes while it is being prepared.
+pub fn was_made(gone: &simulator::VmView) -> bool {
+    matches!(gone.status, "STOPPING" | "TERMINATED")
 }

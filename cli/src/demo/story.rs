@@ -156,7 +156,7 @@ impl Story {
         match self.meant_for.insert((*runner).to_owned(), Some((*job).to_owned())) {
             Some(Some(meant)) if meant != **job => {
                 self.crossed += 1;
-                let text = format!("{text}, which was made for job {meant}: GitHub takes any runner that fits");
+                let text = format!("{text}, which was meant for job {meant}: GitHub takes any runner that fits");
                 (Tone::Odd, "crossed", text)
             }
             Some(None) => (Tone::Good, "running", format!("{text}, which was spare")),
@@ -286,7 +286,7 @@ mod tests {
         story.hear(&jobs, &[], &[gets]);
         let started = at(HappeningKind::JobStarted, &format!("job 12 runs on {RUNNER}"));
         let lines = story.hear(&jobs, &[started], &[]);
-        let text = "job #2 runs on linux-gpu-03-abc, which was made for job #1: GitHub takes any runner that fits";
+        let text = "job #2 runs on linux-gpu-03-abc, which was meant for job #1: GitHub takes any runner that fits";
         assert_eq!(told(&lines), [("crossed", text)]);
         assert_eq!(story.crossed, 1);
     }

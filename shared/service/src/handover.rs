@@ -10,6 +10,7 @@ use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Phase, Purpose, Slot};
 
 use crate::clock;
+use crate::github::JobProgress;
 use crate::mayfly::Mayfly;
 use crate::provision::Provisioned;
 use crate::store::{StoreError, Take};
@@ -125,26 +126,44 @@ impl Mayfly {
         self.assign_and_provision(pool, &new, waiting, deadline).await
     }
 
-    /// A slot whose VM is gone goes to the job it was taken for; `None` when somebody else was quicker, or the job
-    /// needs no runner any more.
+    /// A slot whose VM is gone goes to the job it was taken for, unless GitHub says that this needs no runner any more:
+    /// its last event may have been lost, and would be waited for in vain by one VM after the other. `None` when
+    /// the slot was not taken.
     pub(crate) async fn renew(
         &self,
         pool: &Pool,
         old: &Slot,
-        new: &Slot,
+        job: JobId,
         deadline: Instant,
     ) -> Result<Option<Provisioned>, StoreError> {
-        let Some(job) = new.purpose.job() else { return Ok(None) };
-        if !self.ledger.renew(old, new).await? {
+        let Some(mut job) = self.ledger.job(job).await? else {
+            self.ledger.free(&old.runner).await?;
+            return Ok(None);
+        };
+        let state = match self.github.job_progress(&job, deadline).await {
+            Ok(JobProgress::Queued) => None,
+            Ok(JobProgress::Held) => Some(JobState::Held),
+            Ok(JobProgress::Running) => Some(JobState::Running { slot: None }),
+            Ok(JobProgress::Over) => Some(JobState::Done),
+            Err(error) => {
+                // Not knowing is no reason to leave a job unserved.
+                tracing::warn!(pool = %pool.name, job = %job.id, %error, "whether the job still waits is not known");
+                None
+            }
+        };
+        if let Some(state) = state {
+            tracing::info!(pool = %pool.name, job = %job.id, state = state.as_str(), "GitHub says how far the job is");
+            job.timeline = vec![Moment::new(clock::now(), format!("{}, GitHub says when asked", state.as_str()))];
+            job.state = state;
+            self.ledger.job_left(&job).await?;
+            self.ledger.free(&old.runner).await?;
             return Ok(None);
         }
-        match self.ledger.job(job).await? {
-            Some(job) => self.assign_and_provision(pool, new, &job.waiting(), deadline).await,
-            None => {
-                self.ledger.free(&new.runner).await?;
-                Ok(None)
-            }
+        let new = self.new_slot(pool, old.runner.slot(), Purpose::Job(job.id));
+        if !self.ledger.renew(old, &new).await? {
+            return Ok(None);
         }
+        self.assign_and_provision(pool, &new, &job.waiting(), deadline).await
     }
 
     /// A waiting job has just been given the slot: that is written down, and its VM made.
@@ -164,7 +183,9 @@ impl Mayfly {
             return Ok(None);
         }
         tracing::info!(pool = %pool.name, job = %waiting.job, runner = %slot.runner, "waiting job gets a slot");
-        Ok(Some(self.provision(pool, slot, waiting, deadline).await))
+        // On the heap: it is large, and at the bottom of every chain of steps. Unboxed, its size would count in each of
+        // them, and a debug build's stack would overflow.
+        Ok(Some(Box::pin(self.provision(pool, slot, waiting, deadline)).await))
     }
 
     /// Queues a job again whose runner was taken by another; `false` where it needs none any more.

@@ -10,6 +10,10 @@ use std::process::Command;
 /// When the log holds a violation, or the checker cannot be run.
 #[expect(clippy::panic, reason = "it is an assertion of tests")]
 pub fn wirecheck(log: &Path) {
+    // A story in which nobody called anybody has nothing to check.
+    if std::fs::metadata(log).is_ok_and(|log| log.len() == 0) {
+        return;
+    }
     let repository: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", ".."].iter().collect();
     let tool: PathBuf = repository.join("../shared/tools/wirecheck");
     if !tool.exists() {

@@ -99,7 +99,7 @@ async fn a_recorded_event_is_accepted_in_any_encoding() {
     let event = WorkflowJob::new(123, REPOSITORY, &["gpu", "linux"]).completed("cancelled");
     let delivery = Delivery::workflow_job("guid", &event, &stage.webhook_secret);
     let response = stage.answer(&delivery.request().base64()).await;
-    assert_eq!(response.status, 202);
+    assert_eq!(response.status, 202, "{}", stage.webhook.log());
     assert_eq!(response.json(), json!({"outcome": "accepted", "pool": "linux-gpu", "job": 123}));
     assert_eq!(response.headers.get("content-type").map(String::as_str), Some("application/json"));
     stage.check().await;

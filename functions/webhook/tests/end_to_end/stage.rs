@@ -31,7 +31,7 @@ pub struct Plot {
 
 impl Default for Plot {
     fn default() -> Self {
-        Self { settings: Settings::brisk(), max_runners: 10, environments: 8, idle_timeout: "2s" }
+        Self { settings: Settings::brisk(), max_runners: 10, environments: 40, idle_timeout: "2s" }
     }
 }
 
@@ -43,7 +43,8 @@ pub struct Stage {
     pub webhook_secret: String,
     /// How the webhook's environments are started.
     pub launch: Launch,
-    front: FunctionUrl,
+    /// Where GitHub's deliveries arrive.
+    _front: FunctionUrl,
     canaries: Canaries,
     folder: TempDir,
 }
@@ -86,16 +87,12 @@ impl Stage {
         let front = webhook.serve_url().unwrap();
         simulator.set_webhook(&format!("{}/webhook", front.url()));
         let sweeper = Function::start(launch(binary("sweeper").unwrap())).await.unwrap();
-        Self { simulator, table, webhook, sweeper, webhook_secret, launch: webhook_launch, front, canaries, folder }
+        Self { simulator, table, webhook, sweeper, webhook_secret, launch: webhook_launch, _front: front, canaries, folder }
     }
 
     pub fn queue(&self, lasting: Duration) -> JobId {
         let job = JobSpec::new(REPOSITORY, &LABELS).lasting(lasting);
         self.simulator.with(|world, now| world.queue_job(now, job))
-    }
-
-    pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.front.url())
     }
 
     pub fn calls(&self, endpoint: &str) -> u64 {

@@ -60,7 +60,7 @@ async fn crossed_jobs_lose_no_vm_while_it_is_busy_and_leave_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_jobs_at_once_on_ten_slots_are_all_served() {
-    let stage = Stage::set(Plot { max_runners: 10, environments: 12, ..Plot::default() }).await;
+    let stage = Stage::set(Plot { max_runners: 10, environments: 250, ..Plot::default() }).await;
     for _ in 0..200 {
         stage.queue(Duration::from_millis(10));
     }
@@ -147,4 +147,23 @@ impl Stage {
         let view = self.simulator.with(|world, _| world.view());
         view.vms.into_iter().chain(view.gone_vms).filter(|vm| vm.runner.is_some()).map(|vm| vm.zone).collect()
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_end_was_never_told_gets_no_second_vm() {
+    let stage = Stage::set(Plot::default()).await;
+    stage.queue(Duration::from_millis(50));
+    stage.until("the VM is asked for", |world| world.calls_of("gcp.insert") == 1).await;
+    stage.simulator.with(|world, _| world.faults.deliveries.never = Chance::next(2));
+    stage.until("the job is over", all_over).await;
+    stage.simulator.with(|world, _| world.faults.deliveries.never = Chance::default());
+    for _ in 0..40 {
+        stage.sweep().await;
+        if stage.calls("github.job") > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!((stage.calls("github.job"), stage.calls("gcp.insert")), (1, 1));
+    stage.curtain().await;
 }

@@ -175,10 +175,10 @@ impl Mayfly {
         let Some(pool) = self.policy.pool(pool) else { return };
         match follow {
             Follow::Provision { slot, waiting } => {
-                self.provision(pool, &slot, &waiting, deadline).await;
+                Box::pin(self.provision(pool, &slot, &waiting, deadline)).await;
             }
-            Follow::Queue => self.serve_queue(pool, deadline).await,
-            Follow::Settle(settle) => self.settle(pool, *settle, deadline).await,
+            Follow::Queue => Box::pin(self.serve_queue(pool, deadline)).await,
+            Follow::Settle(settle) => Box::pin(self.settle(pool, *settle, deadline)).await,
         }
     }
 }

@@ -102,8 +102,8 @@ impl Auth {
         }
         const DOING: &str = "getting an installation's token";
         let path = format!("/app/installations/{installation}/access_tokens");
-        let (jwt, body) = (jwt(client_id, key)?, json!({}));
-        let answer = http.send(&Call::post(DOING, &path, &body), &jwt, deadline, count).await;
+        let body = json!({});
+        let answer = http.send(&Call::post(DOING, &path, &body), &|| jwt(client_id, key), deadline, count).await;
         match answer.map_err(not_the_app)? {
             Status::Ok(answer) => {
                 let answer: TokenAnswer = answer.read(DOING)?;
@@ -145,7 +145,7 @@ impl Auth {
             return Ok(*installation);
         }
         let path = format!("{}/installation", scope_path(scope));
-        let answer = http.send(&Call::get(DOING, &path), &jwt(client_id, key)?, deadline, count).await;
+        let answer = http.send(&Call::get(DOING, &path), &|| jwt(client_id, key), deadline, count).await;
         match answer.map_err(not_the_app)? {
             Status::Ok(answer) => {
                 let installation = InstallationId(answer.read::<InstallationAnswer>(DOING)?.id);
@@ -181,6 +181,7 @@ fn no_secret(error: SecretError) -> GitHubError {
     GitHubError::Unavailable { doing: "reading our own credentials", why: error.to_string() }
 }
 
+/// Good for one try: GitHub refuses one that it has seen.
 fn jwt(client_id: &str, key: &Secret) -> Result<Secret, GitHubError> {
     // The library's message is about the key's form, never its text.
     let failed = |error: jsonwebtoken::errors::Error| GitHubError::Refused {

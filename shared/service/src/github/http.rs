@@ -125,11 +125,11 @@ impl Http {
         Self { api_url, client: OnceLock::new() }
     }
 
-    /// Sends a request, again where that can help and the deadline allows it.
+    /// Sends a request, again where that can help and the deadline allows it; `bearer` says who asks, anew for each try.
     pub(super) async fn send(
         &self,
         call: &Call<'_>,
-        token: &Secret,
+        bearer: &(dyn Fn() -> Result<Secret, GitHubError> + Sync),
         deadline: Instant,
         count: &(dyn Fn() + Sync),
     ) -> Result<Status, GitHubError> {
@@ -139,8 +139,9 @@ impl Http {
             if remaining.is_zero() {
                 return Err(GitHubError::Unavailable { doing: call.doing, why: "no time is left".to_owned() });
             }
+            let bearer = bearer()?;
             count();
-            let failed = match self.try_once(call, token, remaining.min(TRY_TIMEOUT)).await {
+            let failed = match self.try_once(call, &bearer, remaining.min(TRY_TIMEOUT)).await {
                 Ok(status) => return Ok(status),
                 Err(failed) => failed,
             };
@@ -156,7 +157,7 @@ impl Http {
         Err(GitHubError::Unavailable { doing: call.doing, why: "tried in vain".to_owned() })
     }
 
-    async fn try_once(&self, call: &Call<'_>, token: &Secret, timeout: Duration) -> Result<Status, Failed> {
+    async fn try_once(&self, call: &Call<'_>, bearer: &Secret, timeout: Duration) -> Result<Status, Failed> {
         let passing = |why: String| Failed {
             error: GitHubError::Unavailable { doing: call.doing, why },
             again_after: Some(Duration::ZERO),
@@ -171,7 +172,7 @@ impl Http {
             .header(ACCEPT, "application/vnd.github+json")
             .header(USER_AGENT, concat!("mayfly/", env!("CARGO_PKG_VERSION")))
             .header("X-GitHub-Api-Version", "2022-11-28")
-            .header(AUTHORIZATION, format!("Bearer {}", token.expose()));
+            .header(AUTHORIZATION, format!("Bearer {}", bearer.expose()));
         if !call.query.is_empty() {
             request = request.query(&call.query);
         }

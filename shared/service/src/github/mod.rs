@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mayfly_core::ids::{InstallationId, RunnerId, RunnerName};
+use mayfly_core::job::Job;
 use mayfly_core::labels::Labels;
 use mayfly_core::policy::{Pool, Scope};
 use serde::Deserialize;
@@ -72,6 +73,19 @@ pub enum Removal {
     Busy,
 }
 
+/// How far a job is, as GitHub has it (`status` of `GET /repos/{owner}/{repo}/actions/jobs/{job_id}`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobProgress {
+    /// It waits for a runner.
+    Queued,
+    /// It waits for a person's approval.
+    Held,
+    /// A runner has it.
+    Running,
+    /// It is over.
+    Over,
+}
+
 /// GitHub's pages have at most so many entries (`per_page`).
 const PAGE: usize = 100;
 /// An organization's runner groups are looked through for so many pages.
@@ -104,6 +118,11 @@ struct RunnerAnswer {
 #[derive(Deserialize)]
 struct RunnersAnswer {
     runners: Vec<RunnerAnswer>,
+}
+
+#[derive(Deserialize)]
+struct JobAnswer {
+    status: String,
 }
 
 #[derive(Deserialize)]
@@ -218,6 +237,23 @@ impl GitHub {
         }
     }
 
+    /// How far a job is; for when its events may have been lost.
+    pub async fn job_progress(&self, job: &Job, deadline: Instant) -> Result<JobProgress, GitHubError> {
+        const DOING: &str = "looking a job up";
+        let scope = Scope::Repository(job.repository.clone());
+        let path = format!("{}/actions/jobs/{}", scope_path(&scope), job.id);
+        match self.send(&scope, job.installation, Call::get(DOING, &path), deadline).await? {
+            Status::Ok(answer) => Ok(match answer.read::<JobAnswer>(DOING)?.status.as_str() {
+                "completed" => JobProgress::Over,
+                "in_progress" => JobProgress::Running,
+                "waiting" => JobProgress::Held,
+                _ => JobProgress::Queued,
+            }),
+            // 404 is also what it answers to those who must not see the job: it proves nothing.
+            Status::Said(said) => Err(refused(DOING, &scope, said)),
+        }
+    }
+
     /// The id of the pool's runner group; looked up once, then remembered.
     async fn group(
         &self,
@@ -275,9 +311,10 @@ impl GitHub {
         };
         let token = || within(deadline, call.doing, self.auth.token(&self.http, scope, installation, deadline, &count));
         let first = token().await?;
-        let answer = match self.http.send(&call, &first, deadline, &count).await {
+        let answer = match self.http.send(&call, &|| Ok(first.clone()), deadline, &count).await {
             Err(GitHubError::Refused { status: UNAUTHORIZED, .. }) if self.auth.forget(&first, deadline).await => {
-                self.http.send(&call, &token().await?, deadline, &count).await
+                let second = token().await?;
+                self.http.send(&call, &|| Ok(second.clone()), deadline, &count).await
             }
             answer => answer,
         };

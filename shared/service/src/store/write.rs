@@ -143,7 +143,7 @@ impl Ledger {
             .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(failure);
         match request.send().await {
-            Ok(answer) => Ok(Written::Before(answer.attributes.unwrap_or_default())),
+            Ok(answer) => Ok(Written::Before(known(answer.attributes.unwrap_or_default()))),
             Err(error) => match error.as_service_error() {
                 Some(aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(
                     refused,
@@ -186,6 +186,13 @@ impl Ledger {
         }
         Err(StoreError::Unavailable { doing, why: "other transactions kept the items".to_owned() })
     }
+}
+
+/// An update that makes a new item has nothing to tell of before; engines that speak DynamoDB's protocol have been
+/// seen to answer with the bare key.
+fn known(item: Item) -> Item {
+    let bare = item.keys().all(|name| name == "pk" || name == "sk");
+    if bare { Item::new() } else { item }
 }
 
 /// Waits between a half and one and a half of the pause, and doubles it.

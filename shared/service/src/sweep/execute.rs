@@ -93,10 +93,7 @@ impl Mayfly {
                 Ok(format!("the slot is free, job {job} waits"))
             }
             Next::Waiting(waiting) => Ok(provisioned(self.hand_over(pool, slot, waiting, deadline).await?)),
-            Next::Own(job) => {
-                let new = self.new_slot(pool, slot.runner.slot(), Purpose::Job(*job));
-                Ok(provisioned(self.renew(pool, slot, &new, deadline).await?))
-            }
+            Next::Own(job) => Ok(provisioned(self.renew(pool, slot, *job, deadline).await?)),
         }
     }
 
@@ -187,7 +184,7 @@ fn moved_or(moved: Moved, done: &str) -> String {
 
 fn provisioned(made: Option<Provisioned>) -> String {
     match made {
-        None => LOST.to_owned(),
+        None => "nothing: somebody else was quicker, or the job needs no runner any more".to_owned(),
         Some(Provisioned::Made(place)) => format!("a VM is being made in {place}"),
         Some(Provisioned::Spare) => "it gets a spare runner".to_owned(),
         Some(Provisioned::GivenBack(why)) => format!("no VM made, the job waits: {why}"),

@@ -34,7 +34,8 @@ async fn a_repeated_delivery_writes_nothing() {
     for state in [JobState::Running { slot: None }, JobState::Done] {
         let job = story.job(1, state.clone());
         assert!(matches!(story.ledger.job_left(&job).await.unwrap(), JobWritten::From(Some(_))));
-        let claim = story.ledger.claim(&story.assigned(1, 4), &Take::Free(story.slot_for(4, 1))).await.unwrap();
+        let claim =
+            story.ledger.claim(&story.assigned(1, 4), &Take::Free(story.slot_for(4, 1))).await.unwrap();
         assert!(matches!(claim, Claim::Known(known) if known.state == state));
     }
     let after = story.dump().await;

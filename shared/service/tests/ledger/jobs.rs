@@ -14,7 +14,11 @@ const RUNNING: JobState = JobState::Running { slot: Some(SlotIndex(3)) };
 async fn an_end_is_never_taken_back() {
     let story = Story::begin().await;
     let done = story.job(1, JobState::Done);
-    assert_eq!(story.ledger.job_left(&done).await.unwrap(), JobWritten::From(None), "the first that is heard");
+    assert_eq!(
+        story.ledger.job_left(&done).await.unwrap(),
+        JobWritten::From(None),
+        "the first that is heard"
+    );
     for late in [RUNNING, JobState::Held, JobState::Done] {
         let told = story.ledger.job_left(&story.job(1, late)).await.unwrap();
         assert_eq!(told, JobWritten::Known(done.clone()));
@@ -29,7 +33,10 @@ async fn a_running_job_is_not_held_and_a_held_one_runs() {
     let held = story.ledger.job_left(&story.job(1, JobState::Held)).await.unwrap();
     assert_eq!(held, JobWritten::From(Some(story.assigned(1, 3))), "who had a slot is told");
     assert_eq!(story.state(1).await, Some(JobState::Held));
-    assert!(matches!(story.ledger.job_left(&story.job(1, RUNNING)).await.unwrap(), JobWritten::From(Some(_))));
+    assert!(matches!(
+        story.ledger.job_left(&story.job(1, RUNNING)).await.unwrap(),
+        JobWritten::From(Some(_))
+    ));
     let held = story.ledger.job_left(&story.job(1, JobState::Held)).await.unwrap();
     assert!(matches!(held, JobWritten::Known(Job { state: RUNNING, .. })), "{held:?}");
     assert_eq!(story.state(1).await, Some(RUNNING));
@@ -39,7 +46,8 @@ async fn a_running_job_is_not_held_and_a_held_one_runs() {
 async fn what_an_event_does_not_say_is_kept() {
     let story = Story::begin().await;
     story.taken(3, 1, &[]).await;
-    let poor = Job { installation: None, queued_at: at(9_999), ..story.job(1, JobState::Running { slot: None }) };
+    let poor =
+        Job { installation: None, queued_at: at(9_999), ..story.job(1, JobState::Running { slot: None }) };
     story.ledger.job_left(&poor).await.unwrap();
     let job = story.ledger.job(JobId(1)).await.unwrap().unwrap();
     let first = story.assigned(1, 3);
@@ -52,8 +60,9 @@ async fn a_timeline_is_kept_in_order_and_within_bounds() {
     let story = Story::begin().await;
     story.taken(3, 1, &[]).await;
     let first = story.assigned(1, 3).timeline.remove(0);
-    let lines: Vec<Moment> =
-        ["a line\nand another", "ünïcode – ✓", ""].map(|what| Moment::new(at(7) + Duration::from_nanos(1), what)).into();
+    let lines: Vec<Moment> = ["a line\nand another", "ünïcode – ✓", ""]
+        .map(|what| Moment::new(at(7) + Duration::from_nanos(1), what))
+        .into();
     for line in &lines {
         story.ledger.note(JobId(1), line.clone()).await.unwrap();
     }

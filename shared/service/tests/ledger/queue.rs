@@ -31,7 +31,10 @@ async fn a_job_without_a_slot_waits_in_the_order_of_time_then_id() {
     let ids = |queue: Vec<Waiting>| queue.iter().map(|waiting| waiting.job.0).collect::<Vec<_>>();
     let all = ids(story.queue().await);
     assert_eq!((all[0], &all[3..]), (5, [6, 200].as_slice()));
-    assert_eq!(story.queue().await[0], Job { queued_at: at(999), ..story.job(5, JobState::Waiting) }.waiting());
+    assert_eq!(
+        story.queue().await[0],
+        Job { queued_at: at(999), ..story.job(5, JobState::Waiting) }.waiting()
+    );
     assert_eq!(ids(story.ledger.oldest_waiting(&story.pool, 2).await.unwrap()), all[..2]);
     assert_eq!(ids(story.ledger.oldest_waiting(&pool("linux"), 9).await.unwrap()), [0; 0], "another pool's");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::URL_SAFE;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -126,7 +126,7 @@ impl Vm {
     }
 
     pub fn fingerprint(&self) -> String {
-        STANDARD.encode((self.id.0 ^ self.generation).to_be_bytes())
+        URL_SAFE.encode((self.id.0 ^ self.generation).to_be_bytes())
     }
 
     pub fn view(&self, gone: Option<Timestamp>) -> VmView {

@@ -1,0 +1,98 @@
+//! The terminal: lines drawn in place, and everything as it was before at the end, whatever the end is.
+
+use std::io::{self, IsTerminal, Write};
+
+use crossterm::cursor::{Hide, MoveTo, Show};
+use crossterm::style::{Attribute, Color, Print, ResetColor, SetAttribute, SetForegroundColor};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate,
+    EnterAlternateScreen, LeaveAlternateScreen,
+};
+use crossterm::{execute, queue};
+
+use super::view::{Line, Style};
+
+/// A terminal that shows the live view as long as this lives.
+#[derive(Debug)]
+pub struct Screen {
+    coloured: bool,
+}
+
+impl Screen {
+    /// Takes the terminal over; `None` where standard output is none that can be drawn on.
+    pub fn enter() -> io::Result<Option<Self>> {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
+        if dumb || !io::stdout().is_terminal() || crossterm::terminal::size().is_err() {
+            return Ok(None);
+        }
+        // A release build ends at a panic without dropping anything.
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            restore();
+            before(panic);
+        }));
+        let screen = Self { coloured: std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()) };
+        execute!(io::stdout(), EnterAlternateScreen, Hide, DisableLineWrap)?;
+        Ok(Some(screen))
+    }
+
+    /// Columns and lines.
+    pub fn size(&self) -> io::Result<(usize, usize)> {
+        let (width, height) = crossterm::terminal::size()?;
+        Ok((usize::from(width), usize::from(height)))
+    }
+
+    /// Shows these lines, from the top.
+    pub fn draw(&self, lines: &[Line]) -> io::Result<()> {
+        let mut frame = Vec::new();
+        queue!(frame, BeginSynchronizedUpdate)?;
+        for (row, line) in (0..).zip(lines) {
+            queue!(frame, MoveTo(0, row))?;
+            for span in line {
+                self.begin(&mut frame, span.style)?;
+                queue!(frame, Print(&span.text))?;
+                self.end(&mut frame, span.style)?;
+            }
+            queue!(frame, Clear(ClearType::UntilNewLine))?;
+        }
+        let below = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+        queue!(frame, MoveTo(0, below), Clear(ClearType::FromCursorDown), EndSynchronizedUpdate)?;
+        let mut out = io::stdout().lock();
+        out.write_all(&frame)?;
+        out.flush()
+    }
+
+    fn begin(&self, frame: &mut Vec<u8>, style: Style) -> io::Result<()> {
+        match style {
+            Style::Plain => Ok(()),
+            Style::Dim => queue!(frame, SetAttribute(Attribute::Dim)),
+            Style::Strong => queue!(frame, SetAttribute(Attribute::Bold)),
+            Style::Good => self.colour(frame, Color::Green),
+            Style::Active => self.colour(frame, Color::Cyan),
+            Style::Odd => self.colour(frame, Color::Yellow),
+            Style::Bad => self.colour(frame, Color::Red),
+        }
+    }
+
+    fn colour(&self, frame: &mut Vec<u8>, colour: Color) -> io::Result<()> {
+        if self.coloured { queue!(frame, SetForegroundColor(colour)) } else { Ok(()) }
+    }
+
+    fn end(&self, frame: &mut Vec<u8>, style: Style) -> io::Result<()> {
+        if self.coloured {
+            queue!(frame, ResetColor)?;
+        }
+        if style == Style::Plain { Ok(()) } else { queue!(frame, SetAttribute(Attribute::Reset)) }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn restore() {
+    // A terminal that is gone needs no restoring.
+    let _ = execute!(io::stdout(), ResetColor, EnableLineWrap, Show, LeaveAlternateScreen);
+}

@@ -1,0 +1,10 @@
+//! The GitHub client against the simulator, over real HTTP.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod faults;
+mod limits;
+mod login;
+mod register;
+mod remove;
+mod secrecy;
+mod story;

@@ -1,0 +1,126 @@
+//! What a job costs, in the table's own units.
+
+use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
+use futures_util::StreamExt;
+use futures_util::stream;
+use mayfly_core::ids::{Deployment, RunnerName, SlotIndex};
+use mayfly_core::job::{JobState, Moment};
+use mayfly_core::slot::{Slot, SlotEvent};
+use mayfly_service::store::{Claim, Ledger, Take};
+use mayfly_testkit::table::Usage;
+
+use super::story::{RETENTION, Story, TABLE, at, machine, number, placed, pool, started, text};
+
+impl Story {
+    fn spent(&self) -> Usage {
+        let usage = self.table.usage();
+        assert_eq!(usage.unreported, 0, "{usage:?}");
+        self.table.reset_usage();
+        usage
+    }
+
+    async fn tell(&self, slot: &Slot, event: &SlotEvent) {
+        self.ledger.slot_event(&slot.runner, event, at(3)).await.unwrap();
+    }
+
+    /// From the VM being accepted to the slot being free.
+    async fn rest_of_life(&self, slot: &Slot, job: u64) {
+        self.tell(slot, &placed(1)).await;
+        self.tell(slot, &started(job)).await;
+        let running = JobState::Running { slot: Some(slot.runner.slot()) };
+        self.ledger.job_left(&self.job(job, running)).await.unwrap();
+        self.tell(slot, &SlotEvent::Ended).await;
+        self.ledger.job_left(&self.job(job, JobState::Done)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_jobs_whole_life_costs_ten_write_units_and_no_read() {
+    let story = Story::begin().await;
+    story.table.reset_usage();
+    let slot = story.slot_for(3, 1);
+    let claimed = story.ledger.claim(&story.assigned(1, 3), &Take::Free(slot.clone())).await.unwrap();
+    assert_eq!(claimed, Claim::Taken);
+    let claim = story.spent();
+    assert!(claim.total() == 1 && claim.write_units <= 4.0, "{claim:?}");
+    story.rest_of_life(&slot, 1).await;
+    story.ledger.free(&slot.runner).await.unwrap();
+    let rest = story.spent();
+    let (writes, reads) = (claim.write_units + rest.write_units, claim.read_units + rest.read_units);
+    assert_eq!((writes, reads), (10.0, 0.0), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_repeated_delivery_costs_one_request() {
+    let story = Story::begin().await;
+    story.taken(3, 1, &[]).await;
+    story.table.reset_usage();
+    story.ledger.claim(&story.assigned(1, 4), &Take::Free(story.slot_for(4, 1))).await.unwrap();
+    assert_eq!(story.table.usage().total(), 1);
+}
+
+/// A job that had to wait: queued, given a slot whose VM is gone, and all the rest. The slot's next job pays for its
+/// going on, so nothing is freed.
+#[tokio::test]
+async fn the_life_of_a_job_that_waits_costs_thirteen_write_units() {
+    let story = Story::begin().await;
+    let old = story.taken(3, 9, &[placed(1), SlotEvent::Ended]).await;
+    story.table.reset_usage();
+    let job = story.job(1, JobState::Waiting);
+    story.ledger.enqueue(&job).await.unwrap();
+    story.tell(&old, &SlotEvent::Watched { until: at(5_000) }).await;
+    assert_eq!(story.ledger.oldest_waiting(&story.pool, 5).await.unwrap().len(), 1);
+    let new = story.slot_for(3, 1);
+    assert!(story.ledger.hand_over(&old, &new, &job.waiting()).await.unwrap());
+    let line = Moment::new(at(5), format!("assigned to {}", new.runner));
+    assert!(
+        story.ledger.job_assigned(job.id, &JobState::Assigned { slot: SlotIndex(3) }, line).await.unwrap()
+    );
+    story.rest_of_life(&new, 1).await;
+    let spent = story.spent();
+    assert_eq!(spent.write_units, 13.0, "{spent:?}");
+    assert!(spent.read_units <= 1.0, "{spent:?}");
+}
+
+/// The names as long as they may be, so that items are as large as they get.
+#[tokio::test]
+async fn looking_for_a_slot_costs_the_same_in_a_pool_of_five_thousand() {
+    let story = Story::begin().await;
+    let deployment = Deployment::new("fifteen-letters".replace('-', "0")).unwrap();
+    let pool = pool("twenty-letters-of-it");
+    let ledger = Ledger::new(&story.aws, TABLE.to_owned(), deployment.clone(), RETENTION);
+    let item = |index: u16| {
+        let runner = RunnerName::new(&deployment, &pool, SlotIndex(index), u64::from(index));
+        let machine = machine(1_234_567);
+        PutRequest::builder()
+            .item("pk", text(&format!("pool#{pool}")))
+            .item("sk", text(&format!("slot#{index:04}")))
+            .item("runner", text(runner.as_str()))
+            .item("reserved_at", number(at(1).as_millisecond()))
+            .item("since", number(at(2).as_millisecond()))
+            .item("phase", text("booting"))
+            .item("job", number(51_234_567_890u64))
+            .item("provider", text("google-cloud"))
+            .item("vm_at", text("northamerica-northeast1-a"))
+            .item("runner_id", number(machine.runner_id))
+    };
+    let put = |index| WriteRequest::builder().put_request(item(index).build().unwrap()).build();
+    // One slot is free.
+    let indices: Vec<u16> = (0..5_000).filter(|index| *index != 4_321).collect();
+    let batches = indices.chunks(25).map(|batch| batch.iter().copied().map(put).collect::<Vec<_>>());
+    let written = batches.map(|batch| story.client.batch_write_item().request_items(TABLE, batch).send());
+    let written: Vec<_> = stream::iter(written).buffer_unordered(8).collect().await;
+    assert!(
+        written.into_iter().all(|written| written.unwrap().unprocessed_items.unwrap_or_default().is_empty())
+    );
+
+    story.table.reset_usage();
+    for (start, limit) in [(100, 17), (4_000, 33), (2_500, 65)] {
+        assert_eq!(ledger.sample(&pool, SlotIndex(start), limit).await.unwrap().len(), limit);
+    }
+    let spent = story.spent();
+    assert!(spent.total() == 3 && spent.read_units <= 4.0, "{spent:?}");
+    let (whole, corrupt) = ledger.pool_ledger(&pool).await.unwrap();
+    assert_eq!((whole.slots.len(), corrupt.len()), (4_999, 0));
+    assert!(story.spent().total() <= 3, "by pages of a megabyte");
+}
