@@ -80,7 +80,8 @@ pub enum TableCommand {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    mayfly_service::config::duration(text).ok_or_else(|| format!("must be {}", mayfly_service::config::DURATION))
+    mayfly_service::config::duration(text)
+        .ok_or_else(|| format!("must be {}", mayfly_service::config::DURATION))
 }
 
 #[cfg(test)]

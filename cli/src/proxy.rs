@@ -11,7 +11,8 @@ use std::process::Command;
 use crate::error::Error;
 
 /// The variables that any of the clients reads.
-const PROXIES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+const PROXIES: [&str; 6] =
+    ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 /// What is never behind a proxy.
 const HERE: [&str; 2] = ["127.0.0.1", "localhost"];
 
@@ -23,7 +24,8 @@ pub fn keep_out() -> Result<(), Error> {
     // Where both are set, some clients read the one and some the other.
     let exceptions = ["NO_PROXY", "no_proxy"].map(|name| env::var(name).unwrap_or_default());
     let Some(extended) = extended(&exceptions) else { return Ok(()) };
-    let failed = |source| Error::io("mayfly cannot start itself again without a proxy for this machine", source);
+    let failed =
+        |source| Error::io("mayfly cannot start itself again without a proxy for this machine", source);
     let program = env::current_exe().map_err(failed)?;
     let mut again = Command::new(program);
     again.args(env::args_os().skip(1)).env("NO_PROXY", &extended).env("no_proxy", &extended);
@@ -35,7 +37,8 @@ fn extended(exceptions: &[String]) -> Option<String> {
     let entries = |list: &str| list.split(',').map(|entry| entry.trim().to_owned()).collect::<Vec<_>>();
     let has_here = |list: &String| {
         let list = entries(list);
-        list.iter().any(|entry| entry == "*") || HERE.iter().all(|here| list.iter().any(|entry| entry == here))
+        list.iter().any(|entry| entry == "*")
+            || HERE.iter().all(|here| list.iter().any(|entry| entry == here))
     };
     if exceptions.iter().all(has_here) {
         return None;

@@ -16,7 +16,8 @@ pub struct Signals {
 impl Signals {
     /// Catches them from now on.
     pub fn catch() -> Result<Self, Error> {
-        let caught = |kind| signal(kind).map_err(|source: io::Error| Error::io("signals cannot be caught", source));
+        let caught =
+            |kind| signal(kind).map_err(|source: io::Error| Error::io("signals cannot be caught", source));
         Ok(Self { interrupt: caught(SignalKind::interrupt())?, terminate: caught(SignalKind::terminate())? })
     }
 

@@ -69,7 +69,9 @@ fn secrets_given_out(wire: &Path) -> Canaries {
 #[test]
 fn a_wrong_argument_is_a_usage_error() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in [&["demo", "--jobs", "0"][..], &["demo", "--speed"], &["serve", "--sweep-every", "60"], &[]] {
+    for arguments in
+        [&["demo", "--jobs", "0"][..], &["demo", "--speed"], &["serve", "--sweep-every", "60"], &[]]
+    {
         let output = mayfly(folder.path()).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(String::from_utf8(output.stderr).unwrap().contains("--help"), "{arguments:?}");

@@ -37,7 +37,10 @@ async fn every_request_of_the_contract_has_its_answer() {
 
     let good = queued(1, &LABELS);
     assert_eq!(serving.post(&good.clone().with_header("X-Hub-Signature-256", None)).await.0, 401);
-    assert_eq!(serving.post(&Delivery::raw("workflow_job", "d-2", good.body.clone(), "another secret")).await.0, 401);
+    assert_eq!(
+        serving.post(&Delivery::raw("workflow_job", "d-2", good.body.clone(), "another secret")).await.0,
+        401
+    );
     for size in [MIB + 1, 6 * MIB] {
         let large = Delivery::raw("workflow_job", "d-3", vec![b' '; size], WEBHOOK_SECRET);
         assert_eq!(serving.post(&large).await.0, 413, "{size}");
@@ -84,7 +87,9 @@ async fn what_was_claimed_before_a_restart_is_claimed_after_it() {
     let serving = place.serve();
     assert_eq!(serving.post(&delivery).await.0, 202);
     simulator.until(SOON, |world| world.runners().iter().any(|runner| runner.online)).await.unwrap();
-    assert!(complaint(&place.run(&["serve", "--listen", "127.0.0.1:0", "--data", "state.db"])).contains("--data"));
+    assert!(
+        complaint(&place.run(&["serve", "--listen", "127.0.0.1:0", "--data", "state.db"])).contains("--data")
+    );
     assert_eq!(serving.stop().await.code(), Some(0));
 
     let serving = place.serve();
@@ -140,7 +145,11 @@ fn a_wrong_configuration_stops_it_with_one_message() {
     assert!(complaint(&place.run(&["serve"])).contains("MAYFLY_CONFIG"));
 
     let place = Place::alone();
-    std::fs::write(place.path("broken.db"), "no database at all, but long enough to be taken for one".repeat(100)).unwrap();
+    std::fs::write(
+        place.path("broken.db"),
+        "no database at all, but long enough to be taken for one".repeat(100),
+    )
+    .unwrap();
     let told = complaint(&place.run(&["serve", "--data", "broken.db"]));
     assert!(told.contains("broken.db"), "{told}");
 

@@ -51,7 +51,9 @@ pub async fn run(args: DemoArgs) -> Result<(), Error> {
     let seed = match args.seed {
         Some(seed) => seed,
         // Short enough to be typed again.
-        None => getrandom::u64().map_err(|error| Error::io("randomness", io::Error::other(error)))? % 1_000_000,
+        None => {
+            getrandom::u64().map_err(|error| Error::io("randomness", io::Error::other(error)))? % 1_000_000
+        }
     };
     let mut signals = Signals::catch()?;
     let screen = Screen::enter().map_err(|source| Error::io("the terminal", source))?;
@@ -85,13 +87,15 @@ fn log(args: &DemoArgs, is_plain: bool) -> Result<UnboundedReceiver<Decision>, E
         None => None,
     };
     let file = file.map(|file| {
-        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::sync::Mutex::new(file));
+        let layer =
+            tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::sync::Mutex::new(file));
         layer.with_filter(mayfly_service::telemetry::filter())
     });
     let warnings = is_plain.then(|| {
         let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr);
         // To the embedded table every condition that did not hold is an error; they are how it is meant to be used.
-        let warnings = Targets::new().with_default(LevelFilter::WARN).with_target("dynoxide", LevelFilter::ERROR);
+        let warnings =
+            Targets::new().with_default(LevelFilter::WARN).with_target("dynoxide", LevelFilter::ERROR);
         layer.with_filter(warnings)
     });
     let set = tracing_subscriber::registry().with(catcher).with(file).with(warnings).try_init();
@@ -188,7 +192,8 @@ impl Demo {
     }
 
     fn scene(&self) -> Scene {
-        let pools: Vec<PoolScene> = self.ledgers.as_ref().map(|ledgers| scene::pools(ledgers)).unwrap_or_default();
+        let pools: Vec<PoolScene> =
+            self.ledgers.as_ref().map(|ledgers| scene::pools(ledgers)).unwrap_or_default();
         self.stage.simulator.with(|world, now| Scene {
             seed: self.seed,
             elapsed: self.began.elapsed(),

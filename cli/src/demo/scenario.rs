@@ -18,11 +18,8 @@ pub struct Kind {
 }
 
 /// Jobs for Linux machines with a GPU.
-pub const LINUX: Kind = Kind {
-    pool: "linux-gpu",
-    labels: &["self-hosted", "Linux", "GPU"],
-    repository: "shader-slang/slang",
-};
+pub const LINUX: Kind =
+    Kind { pool: "linux-gpu", labels: &["self-hosted", "Linux", "GPU"], repository: "shader-slang/slang" };
 /// Jobs for Windows machines with a GPU.
 pub const WINDOWS: Kind = Kind {
     pool: "windows-gpu",
@@ -61,7 +58,8 @@ impl Scenario {
         let mut deeds = Vec::new();
         let (mut at, mut burst) = (200, 0);
         // Every eighth is cancelled, every fifth announced twice; which ones, the dice say.
-        let cancelled: BTreeSet<usize> = (0..jobs / 8).map(|group| group * 8 + dice.below(8) as usize).collect();
+        let cancelled: BTreeSet<usize> =
+            (0..jobs / 8).map(|group| group * 8 + dice.below(8) as usize).collect();
         let twice: BTreeSet<usize> = (0..jobs / 5).map(|group| group * 5 + dice.below(5) as usize).collect();
         for job in 0..jobs {
             if burst == 0 {
@@ -179,12 +177,16 @@ mod tests {
         for seed in 0..200 {
             let plan = Scenario::plan(seed, 30).deeds;
             let queued = |wanted: Kind| {
-                plan.iter().filter(|(_, deed)| matches!(deed, Deed::Queue { kind, .. } if *kind == wanted)).count()
+                plan.iter()
+                    .filter(|(_, deed)| matches!(deed, Deed::Queue { kind, .. } if *kind == wanted))
+                    .count()
             };
             assert_eq!(queued(LINUX) + queued(WINDOWS), 30);
             assert!(queued(LINUX) > 6 && queued(WINDOWS) > 2, "seed {seed}");
-            let twice =
-                plan.iter().filter(|(_, deed)| matches!(deed, Deed::Queue { announced_twice: true, .. })).count();
+            let twice = plan
+                .iter()
+                .filter(|(_, deed)| matches!(deed, Deed::Queue { announced_twice: true, .. }))
+                .count();
             let cancelled = plan.iter().filter(|(_, deed)| matches!(deed, Deed::Cancel { .. })).count();
             assert_eq!((twice, cancelled), (6, 3), "seed {seed}");
             let (last, _) = plan.back().unwrap();

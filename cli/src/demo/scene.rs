@@ -130,9 +130,9 @@ pub fn vms(world: &World, now: Timestamp, story: &Story) -> Vec<VmScene> {
     let jobs = world.jobs();
     let runners = world.runners();
     let doing = |vm: &simulator::VmView| {
-        let runs = jobs.iter().find(
-            |job| matches!(&job.state, JobState::Running { runner, .. } if runner.name == vm.name),
-        );
+        let runs = jobs
+            .iter()
+            .find(|job| matches!(&job.state, JobState::Running { runner, .. } if runner.name == vm.name));
         let online = runners.iter().any(|runner| runner.name == vm.name && runner.online);
         match (vm.status, runs) {
             ("STOPPING", _) => "is being deleted".to_owned(),
@@ -156,7 +156,8 @@ pub fn vms(world: &World, now: Timestamp, story: &Story) -> Vec<VmScene> {
 
 /// The jobs.
 pub fn jobs(world: &World, story: &Story) -> Vec<JobScene> {
-    let scene = |job: simulator::JobView| JobScene { number: story.number(job.id), state: JobStage::of(&job.state) };
+    let scene =
+        |job: simulator::JobView| JobScene { number: story.number(job.id), state: JobStage::of(&job.state) };
     world.jobs().into_iter().map(scene).collect()
 }
 

@@ -80,7 +80,8 @@ impl Stage {
         let mut ledgers = Vec::new();
         for pool in &self.mayfly.policy.pools {
             let read = tokio::time::timeout(LEDGER_LONGEST, self.mayfly.ledger.pool_ledger(&pool.name)).await;
-            let (ledger, corrupt) = read.map_err(|_| "the table does not answer")?.map_err(|error| error.to_string())?;
+            let (ledger, corrupt) =
+                read.map_err(|_| "the table does not answer")?.map_err(|error| error.to_string())?;
             if let Some(error) = corrupt.first() {
                 return Err(error.to_string());
             }

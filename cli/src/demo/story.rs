@@ -156,7 +156,8 @@ impl Story {
         match self.meant_for.insert((*runner).to_owned(), Some((*job).to_owned())) {
             Some(Some(meant)) if meant != **job => {
                 self.crossed += 1;
-                let text = format!("{text}, which was meant for job {meant}: GitHub takes any runner that fits");
+                let text =
+                    format!("{text}, which was meant for job {meant}: GitHub takes any runner that fits");
                 (Tone::Odd, "crossed", text)
             }
             Some(None) => (Tone::Good, "running", format!("{text}, which was spare")),
@@ -173,13 +174,18 @@ impl Story {
             "job gets a slot" => format!("job {job} gets {runner}: a slot is free"),
             "job gets a spare runner" => format!("job {job} gets {runner}: it was spare"),
             "waiting job gets a slot" => format!("job {job} has waited and gets {runner}"),
-            "waiting job gets a spare runner" => format!("job {job} has waited and gets {runner}: it was spare"),
+            "waiting job gets a spare runner" => {
+                format!("job {job} has waited and gets {runner}: it was spare")
+            }
             "job waits: the pool is full" => {
                 format!("job {job} waits: all slots of {} are taken", decision.field("pool"))
             }
             "job is known already" => {
                 self.repeated += 1;
-                format!("job {job} was announced again: it is {} already, nothing to do", decision.field("state"))
+                format!(
+                    "job {job} was announced again: it is {} already, nothing to do",
+                    decision.field("state")
+                )
             }
             "crossed jobs: gets the other's runner" => {
                 format!("job {job} gets {runner} instead: its own runner took another job")
@@ -242,7 +248,11 @@ fn other_line(decision: &Decision, message: &str) -> (Tone, &'static str, String
     let told: BTreeSet<&str> = ["job", "runner", "zone", "placement", "why", "error"].into();
     let fields = decision.fields.iter().filter(|(name, _)| told.contains(*name));
     let fields: Vec<String> = fields.map(|(name, value)| format!("{name} {value}")).collect();
-    (tone, label, if fields.is_empty() { message.to_owned() } else { format!("{message} ({})", fields.join(", ")) })
+    (
+        tone,
+        label,
+        if fields.is_empty() { message.to_owned() } else { format!("{message} ({})", fields.join(", ")) },
+    )
 }
 
 #[cfg(test)]
@@ -286,14 +296,16 @@ mod tests {
         story.hear(&jobs, &[], &[gets]);
         let started = at(HappeningKind::JobStarted, &format!("job 12 runs on {RUNNER}"));
         let lines = story.hear(&jobs, &[started], &[]);
-        let text = "job #2 runs on linux-gpu-03-abc, which was meant for job #1: GitHub takes any runner that fits";
+        let text =
+            "job #2 runs on linux-gpu-03-abc, which was meant for job #1: GitHub takes any runner that fits";
         assert_eq!(told(&lines), [("crossed", text)]);
         assert_eq!(story.crossed, 1);
     }
 
     #[test]
     fn a_log_line_without_words_of_its_own_is_told_all_the_same() {
-        let lines = story().hear(&[], &[], &[decision("something new", &[("why", "because"), ("took_ms", "3")])]);
+        let lines =
+            story().hear(&[], &[], &[decision("something new", &[("why", "because"), ("took_ms", "3")])]);
         assert_eq!(told(&lines), [("decided", "something new (why because)")]);
     }
 }

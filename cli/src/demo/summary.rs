@@ -64,11 +64,8 @@ impl Summary {
     pub fn of(evidence: &Evidence<'_>) -> Self {
         let Evidence { seed, planned, took, view, violations, scenario, story, .. } = *evidence;
         let stage = |wanted| view.jobs.iter().filter(|job| JobStage::of(&job.state) == wanted).count();
-        let mut waits: Vec<Duration> = view
-            .jobs
-            .iter()
-            .filter_map(|job| Some(since(job.created, job.state.ran()?.1)))
-            .collect();
+        let mut waits: Vec<Duration> =
+            view.jobs.iter().filter_map(|job| Some(since(job.created, job.state.ran()?.1))).collect();
         waits.sort();
         let deleted: Vec<&VmView> = view.gone_vms.iter().filter(|vm| was_made(vm)).collect();
         let created: Vec<&VmView> = deleted.iter().copied().chain(&view.vms).collect();
@@ -90,7 +87,10 @@ impl Summary {
             zones,
             passed_over: story.passed_over.clone(),
             calls: view.calls.clone(),
-            violations: violations.iter().map(|broken| format!("{:?}: {}", broken.kind, broken.text)).collect(),
+            violations: violations
+                .iter()
+                .map(|broken| format!("{:?}: {}", broken.kind, broken.text))
+                .collect(),
             unserved: unserved(evidence),
             left: left(evidence),
             deleted: deleted.len(),
@@ -101,9 +101,11 @@ impl Summary {
     /// Why the demo failed, if it did.
     pub fn failure(&self) -> Option<String> {
         let mut reasons = Vec::new();
-        for (what, found) in
-            [("invariants broken", &self.violations), ("not served", &self.unserved), ("left over", &self.left)]
-        {
+        for (what, found) in [
+            ("invariants broken", &self.violations),
+            ("not served", &self.unserved),
+            ("left over", &self.left),
+        ] {
             if !found.is_empty() {
                 reasons.push(format!("{what}: {}", found.join("; ")));
             }
@@ -127,7 +129,8 @@ fn unserved(evidence: &Evidence<'_>) -> Vec<String> {
     let mut unserved = Vec::new();
     for job in &view.jobs {
         let stage = JobStage::of(&job.state);
-        let meant = if scenario.cancelled().contains(&job.id) { JobStage::Cancelled } else { JobStage::Served };
+        let meant =
+            if scenario.cancelled().contains(&job.id) { JobStage::Cancelled } else { JobStage::Served };
         if stage != meant {
             unserved.push(format!("job {} is {}", story.number(job.id), stage.word()));
         }
@@ -142,8 +145,12 @@ fn unserved(evidence: &Evidence<'_>) -> Vec<String> {
 fn left(evidence: &Evidence<'_>) -> Vec<String> {
     let Evidence { view, ledgers, story, .. } = *evidence;
     let mut left: Vec<String> = Vec::new();
-    left.extend(view.vms.iter().map(|vm| format!("VM {} in {}, {}", story.plainly(&vm.name), vm.zone, vm.status)));
-    left.extend(view.runners.iter().map(|runner| format!("runner registration {}", story.plainly(&runner.name))));
+    left.extend(
+        view.vms.iter().map(|vm| format!("VM {} in {}, {}", story.plainly(&vm.name), vm.zone, vm.status)),
+    );
+    left.extend(
+        view.runners.iter().map(|runner| format!("runner registration {}", story.plainly(&runner.name))),
+    );
     if view.deliveries_pending > 0 {
         left.push(format!("{} deliveries", view.deliveries_pending));
     }
@@ -246,7 +253,9 @@ impl fmt::Display for Summary {
             writeln!(f, "              {violation}")?;
         }
         match self.left.as_slice() {
-            [] => writeln!(f, "  left        nothing: no VM, no runner registration, no slot, no waiting job"),
+            [] => {
+                writeln!(f, "  left        nothing: no VM, no runner registration, no slot, no waiting job")
+            }
             left => writeln!(f, "  left        {}", left.join("\n              ")),
         }
     }

@@ -279,7 +279,8 @@ mod tests {
 
     #[test]
     fn it_fits_every_terminal() {
-        for (width, height) in [(0, 0), (1, 1), (20, 5), (40, 10), (80, 24), (80, 25), (120, 40), (300, 100)] {
+        for (width, height) in [(0, 0), (1, 1), (20, 5), (40, 10), (80, 24), (80, 25), (120, 40), (300, 100)]
+        {
             let lines = text(&render(&scene(), told().iter(), width, height));
             assert!(lines.len() <= height, "{width}x{height}");
             for line in lines {

@@ -24,7 +24,10 @@ pub struct Crew {
 
 impl Default for Crew {
     fn default() -> Self {
-        Self { known: Arc::new(Semaphore::new(KNOWN_MOST as usize)), working: Arc::new(Semaphore::new(WORKING_MOST)) }
+        Self {
+            known: Arc::new(Semaphore::new(KNOWN_MOST as usize)),
+            working: Arc::new(Semaphore::new(WORKING_MOST)),
+        }
     }
 }
 

@@ -98,7 +98,8 @@ pub fn mayfly(folder: &Path) -> Command {
     command.current_dir(folder).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let foreign = ["AWS_", "MAYFLY_", "GOOGLE_", "RUST_LOG", "NO_COLOR"].iter().any(|each| text.starts_with(each));
+        let foreign =
+            ["AWS_", "MAYFLY_", "GOOGLE_", "RUST_LOG", "NO_COLOR"].iter().any(|each| text.starts_with(each));
         if foreign {
             command.env_remove(&name);
         }

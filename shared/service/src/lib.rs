@@ -8,7 +8,7 @@
 //! - [`sweep`]: observe, plan, execute, report
 //! - [`store`]: the ledger, one DynamoDB table
 //! - [`github`], [`provider`]: the clients
-//! - [`telemetry`]: logs
+//! - [`telemetry`], [`clock`]: logs, and the time
 
 pub mod clock;
 pub mod config;

@@ -95,8 +95,12 @@ impl Secrets {
     /// Fetches one.
     pub async fn fetch(&self, source: &SecretSource) -> Result<Secret, SecretError> {
         let text = match source {
-            SecretSource::Env(name) => std::env::var(name).map_err(|_| source.failed("is not set, or is no text"))?,
-            SecretSource::File(path) => std::fs::read_to_string(path).map_err(|error| source.failed(error))?,
+            SecretSource::Env(name) => {
+                std::env::var(name).map_err(|_| source.failed("is not set, or is no text"))?
+            }
+            SecretSource::File(path) => {
+                std::fs::read_to_string(path).map_err(|error| source.failed(error))?
+            }
             SecretSource::Ssm(name) => self.ssm(name).await.map_err(|why| source.failed(why))?,
             SecretSource::SecretsManager(name) => {
                 self.secrets_manager(name).await.map_err(|why| source.failed(why))?
@@ -122,7 +126,8 @@ impl Secrets {
     async fn secrets_manager(&self, name: &str) -> Result<String, String> {
         let client = aws_sdk_secretsmanager::Client::new(self.aws().await);
         let answer = client.get_secret_value().secret_id(name).send().await;
-        let answer = answer.map_err(|error| aws_sdk_secretsmanager::error::DisplayErrorContext(error).to_string())?;
+        let answer =
+            answer.map_err(|error| aws_sdk_secretsmanager::error::DisplayErrorContext(error).to_string())?;
         answer.secret_string.ok_or_else(|| "has no text (SecretString)".to_owned())
     }
 }
@@ -154,11 +159,15 @@ impl<'de> Deserialize<'de> for SecretSource {
                     "file" => SecretSource::File(place.into()),
                     "ssm" => SecretSource::Ssm(place),
                     "secretsmanager" => SecretSource::SecretsManager(place),
-                    other => return Err(de::Error::custom(format!("`{other}` is no place, expected {FORM}"))),
+                    other => {
+                        return Err(de::Error::custom(format!("`{other}` is no place, expected {FORM}")));
+                    }
                 };
                 match map.next_key::<String>()? {
                     None => Ok(source),
-                    Some(second) => Err(de::Error::custom(format!("`{second}` is one too many, expected {FORM}"))),
+                    Some(second) => {
+                        Err(de::Error::custom(format!("`{second}` is one too many, expected {FORM}")))
+                    }
                 }
             }
         }
@@ -173,7 +182,10 @@ mod tests {
     #[test]
     fn a_secret_shows_nothing() {
         let secret = Secret::new("hunter2");
-        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "[redacted] [redacted] Some([redacted])");
+        assert_eq!(
+            format!("{secret} {secret:?} {:?}", Some(&secret)),
+            "[redacted] [redacted] Some([redacted])"
+        );
     }
 
     #[tokio::test]

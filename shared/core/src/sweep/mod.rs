@@ -42,6 +42,8 @@ pub struct PoolLedger {
     pub slots: Vec<Slot>,
     /// Its waiting jobs, oldest first.
     pub waiting: Vec<Waiting>,
+    /// Until when GitHub asked to be left alone: no runner can be registered before.
+    pub github_until: Option<Timestamp>,
 }
 
 /// What a source said, or that it said nothing.

@@ -145,11 +145,13 @@ pub fn plan(policy: &Policy, world: &World) -> Plan {
     let mut plan = Plan::default();
     for ledger in &world.pools {
         let Some(pool) = policy.pool(&ledger.pool) else { continue };
+        let held = ledger.github_until.is_some_and(|until| until > world.now);
         let mut planner = Planner {
             world,
             pool,
             timing: &policy.timing,
-            queue: ledger.waiting.iter(),
+            held,
+            queue: if held { [].iter() } else { ledger.waiting.iter() },
             queued: ledger.waiting.iter().map(|waiting| waiting.job).collect(),
             plan: &mut plan,
         };
@@ -164,6 +166,8 @@ struct Planner<'a, 'plan> {
     world: &'a World,
     pool: &'a Pool,
     timing: &'a Timing,
+    /// GitHub asked to be left alone: no runner can be registered.
+    held: bool,
     queue: std::slice::Iter<'a, Waiting>,
     queued: BTreeSet<JobId>,
     plan: &'plan mut Plan,
@@ -266,6 +270,9 @@ impl<'a> Planner<'a, '_> {
             Sighting::Gone(asked) if asked < slot.since() => self.leave(slot, "its VM is being deleted"),
             Sighting::Gone(_) => self.release(slot, "its VM is gone"),
             Sighting::There(vm) if vm.state == VmState::Going => self.leave(slot, "its VM is being deleted"),
+            Sighting::There(_) if !stale(slot, self.world.now, self.timing.step_timeout) => {
+                self.leave(slot, "its deletion is being asked for");
+            }
             Sighting::There(_) => {
                 self.act(
                     Action::Delete { slot: slot.clone() },
@@ -281,6 +288,9 @@ impl<'a> Planner<'a, '_> {
         let next = match self.claim(slot) {
             Claim::Unknown => {
                 return self.leave(slot, "the table could not be asked whether its job is over");
+            }
+            Claim::Held(_) if within && self.held => {
+                return self.leave(slot, "GitHub asked to be left alone for a while");
             }
             Claim::Held(job) if within => Next::Own(job),
             Claim::Held(job) => Next::Requeue(job),

@@ -13,7 +13,7 @@ use crate::sweep::fixtures::{
 const LATER: i64 = 10_000;
 
 fn world(slots: Vec<Slot>, waiting: Vec<Waiting>, vms: Vec<Vm>) -> World {
-    let ledger = PoolLedger { pool: PoolName::new("linux").unwrap(), slots, waiting };
+    let ledger = PoolLedger { pool: PoolName::new("linux").unwrap(), slots, waiting, github_until: None };
     World {
         now: at(LATER),
         pools: vec![ledger],
@@ -92,6 +92,25 @@ fn a_slot_whose_vm_is_gone_goes_to_its_own_job_then_to_the_oldest_waiting_one() 
     let mut forgotten = with_job(base(), 1, None);
     forgotten.pools[0].waiting.clear();
     assert_eq!(actions(&forgotten), release(Next::Nobody));
+}
+
+#[test]
+fn a_deletion_that_came_to_nothing_is_asked_for_again() {
+    let still_there = slot(0, 1, deleting());
+    let mut world = world(vec![still_there.clone()], vec![], vec![vm(0, VmState::Running)]);
+    assert_eq!(actions(&world), vec![Action::Delete { slot: still_there }]);
+    world.now = at(10);
+    assert_eq!(actions(&world), vec![], "somebody is just asking for it");
+}
+
+#[test]
+fn while_github_asks_to_be_left_alone_no_runner_is_registered() {
+    let own = slot(0, 1, deleting());
+    let mut world = with_job(world(vec![own], vec![waiting(8, 1)], vec![]), 1, assigned(0));
+    world.pools[0].github_until = Some(at(LATER + 1));
+    assert_eq!(actions(&world), vec![]);
+    world.pools[0].github_until = Some(at(LATER));
+    assert_eq!(actions(&world).len(), 2);
 }
 
 #[test]

@@ -37,13 +37,8 @@ pub enum Receipt {
 /// Work that follows an event, after its answer. If it is never done, a sweep does it.
 #[derive(Debug)]
 pub enum Follow {
-    /// A slot was claimed: its VM is to be made.
-    Provision {
-        /// The slot.
-        slot: Slot,
-        /// The job.
-        waiting: Waiting,
-    },
+    /// A slot was claimed for a job: its VM is to be made.
+    Provision(Box<(Slot, Waiting)>),
     /// The job waits: perhaps something became free meanwhile.
     Queue,
     /// The job was taken by a runner, ended, or is held.
@@ -129,7 +124,7 @@ impl Mayfly {
         match take {
             Take::Free(slot) => {
                 tracing::info!(pool = %pool.name, job = %job.id, runner = %slot.runner, "job gets a slot");
-                Some(Follow::Provision { slot: slot.clone(), waiting: job.waiting() })
+                Some(Follow::Provision(Box::new((slot.clone(), job.waiting()))))
             }
             Take::Spare(slot) => {
                 tracing::info!(pool = %pool.name, job = %job.id, runner = %slot.runner, "job gets a spare runner");
@@ -174,7 +169,8 @@ impl Mayfly {
     pub async fn follow(&self, pool: &PoolName, follow: Follow, deadline: Instant) {
         let Some(pool) = self.policy.pool(pool) else { return };
         match follow {
-            Follow::Provision { slot, waiting } => {
+            Follow::Provision(claimed) => {
+                let (slot, waiting) = *claimed;
                 Box::pin(self.provision(pool, &slot, &waiting, deadline)).await;
             }
             Follow::Queue => Box::pin(self.serve_queue(pool, deadline)).await,

@@ -81,9 +81,11 @@ impl Auth {
     ) -> Result<Secret, GitHubError> {
         let (client_id, private_key, configured) = match &self.login {
             GitHubLogin::Token(source) => return self.secret(source).await.cloned().map_err(no_secret),
-            GitHubLogin::App { client_id, private_key, installation } => (client_id, private_key, *installation),
+            GitHubLogin::App { client_id, private_key, installation } => {
+                (client_id, private_key, *installation)
+            }
         };
-        let known = configured.or_else(|| match scope {
+        let known = configured.or(match scope {
             Scope::Organization(_) | Scope::Repository(_) => installation,
             // A delivery names an organization's installation, which cannot register the enterprise's runners.
             Scope::Enterprise(_) => None,
@@ -103,7 +105,8 @@ impl Auth {
         const DOING: &str = "getting an installation's token";
         let path = format!("/app/installations/{installation}/access_tokens");
         let body = json!({});
-        let answer = http.send(&Call::post(DOING, &path, &body), &|| jwt(client_id, key), deadline, count).await;
+        let answer =
+            http.send(&Call::post(DOING, &path, &body), &|| jwt(client_id, key), deadline, count).await;
         match answer.map_err(not_the_app)? {
             Status::Ok(answer) => {
                 let answer: TokenAnswer = answer.read(DOING)?;
@@ -164,7 +167,9 @@ impl Auth {
 /// A refusal of the App itself, with what to do about it.
 fn not_the_app(error: GitHubError) -> GitHubError {
     let hint = |status| match status {
-        UNAUTHORIZED => Some("does github.app.private_key belong to github.app.client_id, and is the clock right?"),
+        UNAUTHORIZED => {
+            Some("does github.app.private_key belong to github.app.client_id, and is the clock right?")
+        }
         FORBIDDEN => Some("is the App's installation suspended?"),
         _ => None,
     };

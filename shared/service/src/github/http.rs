@@ -137,7 +137,10 @@ impl Http {
         for left in (0..TRIES).rev() {
             let remaining = deadline.saturating_duration_since(Instant::now());
             if remaining.is_zero() {
-                return Err(GitHubError::Unavailable { doing: call.doing, why: "no time is left".to_owned() });
+                return Err(GitHubError::Unavailable {
+                    doing: call.doing,
+                    why: "no time is left".to_owned(),
+                });
             }
             let bearer = bearer()?;
             count();
@@ -206,7 +209,12 @@ impl Http {
 }
 
 /// Types an answer by its status. Pure.
-fn typed(doing: &'static str, status: StatusCode, headers: &HeaderMap, body: Vec<u8>) -> Result<Status, Failed> {
+fn typed(
+    doing: &'static str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Vec<u8>,
+) -> Result<Status, Failed> {
     let message = || message(&body);
     match status.as_u16() {
         200..=299 if is_whole(&body) => Ok(Status::Ok(Answer(body))),
@@ -215,7 +223,9 @@ fn typed(doing: &'static str, status: StatusCode, headers: &HeaderMap, body: Vec
             error: GitHubError::Unavailable { doing, why: format!("answered {status} with what is no JSON") },
             again_after: Some(Duration::ZERO),
         }),
-        status @ (NOT_FOUND | CONFLICT | UNPROCESSABLE) => Ok(Status::Said(Said { status, message: message() })),
+        status @ (NOT_FOUND | CONFLICT | UNPROCESSABLE) => {
+            Ok(Status::Said(Said { status, message: message() }))
+        }
         403 | 429 if let Some(retry_after) = limit(status, headers, &message()) => Err(Failed {
             error: GitHubError::RateLimited { doing, retry_after },
             again_after: (retry_after <= RETRY_AFTER_WAITED).then_some(retry_after),
@@ -233,7 +243,8 @@ fn typed(doing: &'static str, status: StatusCode, headers: &HeaderMap, body: Vec
 
 /// For how long GitHub asks to be left alone, if that is what it says.
 fn limit(status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Duration> {
-    let number = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.trim().parse::<i64>().ok());
+    let number =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.trim().parse::<i64>().ok());
     if let Some(seconds) = number(RETRY_AFTER.as_str()) {
         return Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
     }
@@ -275,7 +286,8 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, headers: &[(&'static str, &str)], body: &str) -> Result<Status, Failed> {
-        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        let headers =
+            headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         typed("testing", StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes().to_vec())
     }
 
@@ -295,7 +307,10 @@ mod tests {
         assert_eq!(limited(&[("retry-after", "17")], ""), Some(17));
         assert_eq!(limited(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")], ""), Some(0));
         assert_eq!(limited(&[], r#"{"message":"You have exceeded a secondary rate limit"}"#), Some(60));
-        assert_eq!(limited(&[("x-ratelimit-remaining", "4999")], r#"{"message":"Resource not accessible"}"#), None);
+        assert_eq!(
+            limited(&[("x-ratelimit-remaining", "4999")], r#"{"message":"Resource not accessible"}"#),
+            None
+        );
     }
 
     #[test]

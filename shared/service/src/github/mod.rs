@@ -172,7 +172,10 @@ impl GitHub {
                 Status::Ok(answer) => {
                     let answer: JitAnswer = answer.read(DOING)?;
                     let runner_id = RunnerId(answer.runner.id);
-                    return Ok(Registration { runner_id, jit_config: Secret::new(answer.encoded_jit_config) });
+                    return Ok(Registration {
+                        runner_id,
+                        jit_config: Secret::new(answer.encoded_jit_config),
+                    });
                 }
                 Status::Said(Said { status: CONFLICT, .. }) => {
                     if self.remove_by_name(pool, runner, installation, deadline).await? == Removal::Busy {
@@ -309,10 +312,14 @@ impl GitHub {
         let count = || {
             self.calls.fetch_add(1, Ordering::Relaxed);
         };
-        let token = || within(deadline, call.doing, self.auth.token(&self.http, scope, installation, deadline, &count));
+        let token = || {
+            within(deadline, call.doing, self.auth.token(&self.http, scope, installation, deadline, &count))
+        };
         let first = token().await?;
         let answer = match self.http.send(&call, &|| Ok(first.clone()), deadline, &count).await {
-            Err(GitHubError::Refused { status: UNAUTHORIZED, .. }) if self.auth.forget(&first, deadline).await => {
+            Err(GitHubError::Refused { status: UNAUTHORIZED, .. })
+                if self.auth.forget(&first, deadline).await =>
+            {
                 let second = token().await?;
                 self.http.send(&call, &|| Ok(second.clone()), deadline, &count).await
             }
@@ -361,16 +368,24 @@ fn hinted(scope: &Scope, error: GitHubError) -> GitHubError {
             let why = format!("{why}; has the token expired, or been revoked?");
             GitHubError::Refused { doing, status, why }
         }
-        GitHubError::Refused { .. } | GitHubError::RateLimited { .. } | GitHubError::Unavailable { .. } => error,
+        GitHubError::Refused { .. } | GitHubError::RateLimited { .. } | GitHubError::Unavailable { .. } => {
+            error
+        }
     }
 }
 
 /// GitHub answers 404 for what exists but must not be seen: say so.
 fn told(scope: &Scope, why: &str) -> String {
     let (what, permission) = match scope {
-        Scope::Organization(_) => ("organization", "the organization permission `Self-hosted runners: write`"),
+        Scope::Organization(_) => {
+            ("organization", "the organization permission `Self-hosted runners: write`")
+        }
         Scope::Repository(_) => ("repository", "the repository permission `Administration: write`"),
-        Scope::Enterprise(_) => ("enterprise", "the enterprise permission `Enterprise self-hosted runners: write`"),
+        Scope::Enterprise(_) => {
+            ("enterprise", "the enterprise permission `Enterprise self-hosted runners: write`")
+        }
     };
-    format!("{why}; does the {what} exist, is the App installed there, and does it (or the token) have {permission}?")
+    format!(
+        "{why}; does the {what} exist, is the App installed there, and does it (or the token) have {permission}?"
+    )
 }

@@ -84,7 +84,8 @@ impl Ledger {
                 let known = Reader::new(&item).job()?;
                 // By its place in the queue, not by all it holds: a repetition by way of another hook may lack the
                 // installation, and is still the entry that the job waits by.
-                let is_its_place = waiting_key(&known.pool, &known.waiting()) == waiting_key(&job.pool, &waiting);
+                let is_its_place =
+                    waiting_key(&known.pool, &known.waiting()) == waiting_key(&job.pool, &waiting);
                 if known.state != JobState::Waiting || !is_its_place {
                     self.drop_waiting(&job.pool, &waiting).await?;
                 }
@@ -95,7 +96,12 @@ impl Ledger {
 
     /// Queues a job again that lost its runner or got none. Its state follows the entry, so that a job is never
     /// waiting without being in the queue.
-    pub async fn requeue(&self, pool: &PoolName, waiting: &Waiting, line: mayfly_core::job::Moment) -> Result<(), StoreError> {
+    pub async fn requeue(
+        &self,
+        pool: &PoolName,
+        waiting: &Waiting,
+        line: mayfly_core::job::Moment,
+    ) -> Result<(), StoreError> {
         self.put_waiting(pool, waiting).await?;
         if !self.job_assigned(waiting.job, &JobState::Waiting, line).await? {
             self.drop_waiting(pool, waiting).await?;
@@ -126,8 +132,14 @@ impl Ledger {
     }
 
     async fn put_waiting(&self, pool: &PoolName, waiting: &Waiting) -> Result<(), StoreError> {
-        let request = self.client.put_item().table_name(&self.table).set_item(Some(waiting_item(pool, waiting)));
-        request.return_consumed_capacity(super::COST).send().await.map(|_| ()).map_err(super::unavailable("queueing a job"))
+        let request =
+            self.client.put_item().table_name(&self.table).set_item(Some(waiting_item(pool, waiting)));
+        request
+            .return_consumed_capacity(super::COST)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(super::unavailable("queueing a job"))
     }
 }
 

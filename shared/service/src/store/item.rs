@@ -241,6 +241,9 @@ impl<'a> Reader<'a> {
             let (at, what) = line.as_s().ok()?.split_once(' ')?;
             Some(Moment::new(at.parse().ok()?, what))
         };
-        lines.iter().map(|entry| line(entry).ok_or_else(|| self.corrupt("its timeline cannot be read"))).collect()
+        lines
+            .iter()
+            .map(|entry| line(entry).ok_or_else(|| self.corrupt("its timeline cannot be read")))
+            .collect()
     }
 }

@@ -58,7 +58,8 @@ impl Ledger {
     /// Adds a line to a job's timeline, where the job is known.
     pub async fn note(&self, job: JobId, line: Moment) -> Result<(), StoreError> {
         let update = format!("SET {NEXT_LINE}");
-        let write = Write::update(job_key(job), update, "attribute_exists(pk)").value(":line", timeline_entry(&line));
+        let write =
+            Write::update(job_key(job), update, "attribute_exists(pk)").value(":line", timeline_entry(&line));
         self.write(write, "noting a job's story").await.map(|_| ())
     }
 

@@ -68,7 +68,12 @@ const COST: ReturnConsumedCapacity = ReturnConsumedCapacity::Total;
 
 impl Ledger {
     /// The ledger in that table.
-    pub fn new(aws: &aws_config::SdkConfig, table: String, deployment: Deployment, retention: Duration) -> Self {
+    pub fn new(
+        aws: &aws_config::SdkConfig,
+        table: String,
+        deployment: Deployment,
+        retention: Duration,
+    ) -> Self {
         Self { client: Client::new(aws), table, deployment, retention }
     }
 }
@@ -94,7 +99,8 @@ fn patient() -> aws_config::ConfigLoader {
         .operation_attempt_timeout(Duration::from_secs(2))
         .operation_timeout(Duration::from_secs(5))
         .build();
-    let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(100));
+    let retries =
+        RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(100));
     aws_config::defaults(aws_config::BehaviorVersion::latest()).timeout_config(timeouts).retry_config(retries)
 }
 

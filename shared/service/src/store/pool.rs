@@ -37,22 +37,27 @@ impl Ledger {
     pub async fn pool_state(&self, pool: &PoolName) -> Result<PoolState, StoreError> {
         let request = self.client.get_item().table_name(&self.table).set_key(Some(pool_key(pool)));
         let request = request.return_consumed_capacity(COST);
-        let item = request.send().await.map_err(unavailable("reading a pool's state"))?.item.unwrap_or_default();
+        let item =
+            request.send().await.map_err(unavailable("reading a pool's state"))?.item.unwrap_or_default();
         let until = |value: &AttributeValue| {
             let milliseconds = value.as_n().ok()?.parse().ok()?;
             Timestamp::from_millisecond(milliseconds).ok()
         };
         let mut state = PoolState { github_until: item.get(GITHUB).and_then(until), ..PoolState::default() };
-        for (name, value) in item {
-            if let (Some(place), Some(until)) = (name.strip_prefix(COOLING), until(&value)) {
-                state.cooling.insert(place.to_owned(), until);
-            }
-        }
+        let cooling = item
+            .iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix(COOLING)?.to_owned(), until(value)?)));
+        state.cooling.extend(cooling);
         Ok(state)
     }
 
     /// Remembers that places (`provider/place`) were full.
-    pub async fn cool_down(&self, pool: &PoolName, places: &[String], until: Timestamp) -> Result<(), StoreError> {
+    pub async fn cool_down(
+        &self,
+        pool: &PoolName,
+        places: &[String],
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
         // Each once: DynamoDB refuses an update that names an attribute twice.
         let names: BTreeSet<String> = places.iter().map(|place| format!("{COOLING}{place}")).collect();
         self.remember(pool, names, until).await
@@ -63,7 +68,12 @@ impl Ledger {
         self.remember(pool, BTreeSet::from([GITHUB.to_owned()]), until).await
     }
 
-    async fn remember(&self, pool: &PoolName, names: BTreeSet<String>, until: Timestamp) -> Result<(), StoreError> {
+    async fn remember(
+        &self,
+        pool: &PoolName,
+        names: BTreeSet<String>,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
         if names.is_empty() {
             return Ok(());
         }

@@ -21,7 +21,12 @@ const PAGES_MOST: usize = 200;
 impl Ledger {
     /// At most `limit` taken slots from `start` on, in order. Not the very newest: a claim is conditional anyway. A slot
     /// that cannot be read is left out, and logged: it must not keep all the others from being used.
-    pub async fn sample(&self, pool: &PoolName, start: SlotIndex, limit: usize) -> Result<Vec<Slot>, StoreError> {
+    pub async fn sample(
+        &self,
+        pool: &PoolName,
+        start: SlotIndex,
+        limit: usize,
+    ) -> Result<Vec<Slot>, StoreError> {
         let (from, doing) = (slot_sort_key(start), "looking for a free slot");
         let range = Range { pool, from: &from, to: "slot#~", limit, consistent: false, doing };
         Ok(said(self.range(range, |item| item.slot(&self.deployment)).await?))
@@ -57,7 +62,8 @@ impl Ledger {
     pub async fn pool_ledger(&self, pool: &PoolName) -> Result<(PoolLedger, Vec<StoreError>), StoreError> {
         let doing = "reading a pool";
         let range = Range { pool, from: "slot#", to: "wait#~", limit: usize::MAX, consistent: true, doing };
-        let mut ledger = PoolLedger { pool: pool.clone(), slots: Vec::new(), waiting: Vec::new() };
+        let mut ledger =
+            PoolLedger { pool: pool.clone(), slots: Vec::new(), waiting: Vec::new(), github_until: None };
         let read = |item: &Reader<'_>| {
             let is_slot = item.maybe_text("sk")?.is_some_and(|key| key.starts_with("slot#"));
             if is_slot {
@@ -75,7 +81,8 @@ impl Ledger {
     pub async fn job_states(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Option<JobState>>, StoreError> {
         let unique: BTreeSet<JobId> = jobs.iter().copied().collect();
         let keys: Vec<Item> = unique.iter().copied().map(job_key).collect();
-        let mut states: BTreeMap<JobId, Option<JobState>> = unique.into_iter().map(|job| (job, None)).collect();
+        let mut states: BTreeMap<JobId, Option<JobState>> =
+            unique.into_iter().map(|job| (job, None)).collect();
         for batch in keys.chunks(BATCH) {
             for item in self.batch(batch.to_vec()).await? {
                 let item = Reader::new(&item);
@@ -97,7 +104,8 @@ impl Ledger {
         let mut found = Vec::new();
         for _ in 0..BATCH_TRIES {
             let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
-            let wanted = wanted.map_err(|error| StoreError::Unavailable { doing: DOING, why: error.to_string() })?;
+            let wanted =
+                wanted.map_err(|error| StoreError::Unavailable { doing: DOING, why: error.to_string() })?;
             let request = self.client.batch_get_item().request_items(&self.table, wanted);
             let answer = request.return_consumed_capacity(COST).send().await.map_err(unavailable(DOING))?;
             found.extend(answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default());

@@ -20,7 +20,12 @@ pub enum Moved {
 
 impl Ledger {
     /// Tells a runner's slot what happened.
-    pub async fn slot_event(&self, runner: &RunnerName, event: &SlotEvent, now: Timestamp) -> Result<Moved, StoreError> {
+    pub async fn slot_event(
+        &self,
+        runner: &RunnerName,
+        event: &SlotEvent,
+        now: Timestamp,
+    ) -> Result<Moved, StoreError> {
         let mut condition = phase_condition(event.allowed_in());
         if matches!(event, SlotEvent::Watched { .. }) {
             condition.push_str(" AND (attribute_not_exists(watched_until) OR watched_until < :now)");
@@ -31,12 +36,16 @@ impl Ledger {
             }
             SlotEvent::Online => "SET phase = :idle, since = :now",
             SlotEvent::Started { .. } => "SET phase = :busy, since = :now, job = :job REMOVE spare_since",
-            SlotEvent::Ended | SlotEvent::Retired => "SET phase = :deleting, since = :now REMOVE watched_until",
+            SlotEvent::Ended | SlotEvent::Retired => {
+                "SET phase = :deleting, since = :now REMOVE watched_until"
+            }
             SlotEvent::Watched { .. } => "SET watched_until = :until",
         };
         let write = slot_write(runner, update, condition, event.allowed_in()).value(":now", moment(now));
         let write = match event {
-            SlotEvent::Placed { machine } => machine_values(write, machine).value(":booting", text("booting")),
+            SlotEvent::Placed { machine } => {
+                machine_values(write, machine).value(":booting", text("booting"))
+            }
             SlotEvent::Online => write.value(":idle", text("idle")),
             SlotEvent::Started { job } => write.value(":busy", text("busy")).value(":job", number(job)),
             SlotEvent::Ended | SlotEvent::Retired => write.value(":deleting", text("deleting")),
@@ -52,7 +61,8 @@ impl Ledger {
 
     /// Frees the slot, where it is still this runner's.
     pub async fn free(&self, runner: &RunnerName) -> Result<(), StoreError> {
-        let write = Write::delete(slot_key_of(runner), "runner = :runner").value(":runner", text(runner.as_str()));
+        let write =
+            Write::delete(slot_key_of(runner), "runner = :runner").value(":runner", text(runner.as_str()));
         self.write(write, "freeing a slot").await.map(|_| ())
     }
 

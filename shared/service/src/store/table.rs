@@ -52,11 +52,15 @@ enum Creation {
 async fn create(client: &Client, table: &str) -> Result<(), Creation> {
     let mut request = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
     for (name, role) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
-        let attribute =
-            AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
+        let attribute = AttributeDefinition::builder()
+            .attribute_name(name)
+            .attribute_type(ScalarAttributeType::S)
+            .build();
         let key = KeySchemaElement::builder().attribute_name(name).key_type(role).build();
         request = request
-            .attribute_definitions(attribute.map_err(|error| Creation::Failed(failed("creating the table", &error)))?)
+            .attribute_definitions(
+                attribute.map_err(|error| Creation::Failed(failed("creating the table", &error)))?,
+            )
             .key_schema(key.map_err(|error| Creation::Failed(failed("creating the table", &error)))?);
     }
     match request.send().await {
@@ -73,7 +77,11 @@ async fn ready(client: &Client, table: &str) -> Result<(), StoreError> {
         let status = match client.describe_table().table_name(table).send().await {
             Ok(answer) => answer.table.and_then(|table| table.table_status),
             // Right after its making a table may not be seen yet.
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => None,
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) =>
+            {
+                None
+            }
             Err(error) => return Err(unavailable("reading the table's state")(error)),
         };
         if status == Some(TableStatus::Active) {
@@ -81,7 +89,10 @@ async fn ready(client: &Client, table: &str) -> Result<(), StoreError> {
         }
         tokio::time::sleep(READY_PAUSE).await;
     }
-    Err(StoreError::Unavailable { doing: "creating the table", why: "it did not become active in 30 s".to_owned() })
+    Err(StoreError::Unavailable {
+        doing: "creating the table",
+        why: "it did not become active in 30 s".to_owned(),
+    })
 }
 
 fn failed(doing: &'static str, error: &dyn std::error::Error) -> StoreError {

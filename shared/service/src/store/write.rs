@@ -65,7 +65,7 @@ impl Write {
     }
 
     /// The maps as the SDK wants them: an empty one is an error to DynamoDB.
-    fn maps(&self) -> (Option<HashMap<String, AttributeValue>>, Option<HashMap<String, String>>) {
+    fn maps(&self) -> (Option<Item>, Option<HashMap<String, String>>) {
         let values = (!self.values.is_empty()).then(|| self.values.clone());
         (values, (!self.names.is_empty()).then(|| self.names.clone()))
     }
@@ -154,7 +154,11 @@ impl Ledger {
     }
 
     /// Makes all writes or none.
-    pub(super) async fn transact(&self, writes: &[Write], doing: &'static str) -> Result<Transacted, StoreError> {
+    pub(super) async fn transact(
+        &self,
+        writes: &[Write],
+        doing: &'static str,
+    ) -> Result<Transacted, StoreError> {
         let items: Result<Vec<_>, _> = writes.iter().map(|write| write.in_transaction(&self.table)).collect();
         let request = self.client.transact_write_items().set_transact_items(Some(items?));
         let request = request.return_consumed_capacity(COST);

@@ -17,8 +17,9 @@ use crate::provision::Provisioned;
 use crate::removal::in_deletion;
 use crate::store::{Moved, StoreError, Take};
 
-/// So many steps are under way at a time.
-const AT_ONCE: usize = 16;
+/// So many steps are under way at a time: most of a step is waiting for others, and GitHub takes at most a hundred
+/// requests at once.
+const AT_ONCE: usize = 64;
 
 /// Why a step failed; the next sweep plans it again.
 #[derive(Debug, thiserror::Error)]

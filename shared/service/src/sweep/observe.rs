@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use mayfly_core::sweep::{Observed, World, jobs_in_question};
+use mayfly_core::ids::PoolName;
+use mayfly_core::sweep::{Observed, PoolLedger, World, jobs_in_question};
 
 use super::Source;
 use crate::clock;
 use crate::mayfly::Mayfly;
+use crate::store::StoreError;
 
 impl Mayfly {
     /// Asks all sources. One that does not answer is unknown, and said.
@@ -16,7 +18,7 @@ impl Mayfly {
         let now = clock::now();
         let mut failed = Vec::new();
         let (pools, vms) = tokio::join!(
-            join_all(self.policy.pools.iter().map(|pool| async { (&pool.name, self.ledger.pool_ledger(&pool.name).await) })),
+            join_all(self.policy.pools.iter().map(|pool| async { (&pool.name, self.pool_ledger(&pool.name).await) })),
             join_all(self.providers().map(|(name, provider)| async move {
                 (name, clock::now(), provider.list(&self.policy.deployment, deadline).await)
             })),
@@ -47,6 +49,14 @@ impl Mayfly {
             Err(error) => failed.push(source("jobs".to_owned(), &error)),
         }
         (world, failed)
+    }
+
+    /// The table's part of a pool, with what it remembers of GitHub.
+    async fn pool_ledger(&self, pool: &PoolName) -> Result<(PoolLedger, Vec<StoreError>), StoreError> {
+        let (ledger, state) = tokio::join!(self.ledger.pool_ledger(pool), self.ledger.pool_state(pool));
+        let (mut ledger, corrupt) = ledger?;
+        ledger.github_until = state?.github_until;
+        Ok((ledger, corrupt))
     }
 }
 

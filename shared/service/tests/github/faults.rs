@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use simulator::{Fault, Settings};
 use tokio::net::TcpListener;
 
@@ -9,37 +10,33 @@ use super::story::{SOON, Story, client, is_unavailable};
 
 #[tokio::test]
 async fn what_passes_is_asked_for_again() {
-    let story = Story::begin(Settings::brisk()).await;
-    story.register(0).await.unwrap();
     let faults =
         [500, 502, 503].map(Fault::ErrorBefore).into_iter().chain([Fault::ClosedBefore, Fault::Garbage]);
-    for fault in faults {
-        story.strike("github.runners", fault.clone());
-        let before = story.calls(["runners"])[0];
+    let endpoints = ["access_token", "runner_groups", "runners"];
+    let cases = faults.zip(endpoints.into_iter().cycle()).map(async |(fault, endpoint)| {
+        let story = Story::begin(Settings::brisk()).await;
+        story.strike(&format!("github.{endpoint}"), fault.clone());
+        story.register(0).await.unwrap();
         let found = story.github.find(&story.pool, &story.name(0), None, Instant::now() + SOON).await;
         assert!(found.unwrap().is_some(), "{fault:?}");
-        assert_eq!(story.calls(["runners"])[0] - before, 2, "{fault:?}");
-    }
-    for endpoint in ["github.access_token", "github.runner_groups"] {
-        let story = Story::begin(Settings::brisk()).await;
-        story.strike(endpoint, Fault::Garbage);
-        story.strike(endpoint, Fault::ErrorBefore(503));
-        story.register(0).await.unwrap();
+        assert_eq!(story.calls([endpoint]), [2], "{fault:?}");
         story.end();
-    }
-    story.end();
+    });
+    join_all(cases).await;
 }
 
 #[tokio::test]
 async fn what_does_not_pass_is_told_after_three_tries() {
-    for fault in [Fault::ErrorBefore(500), Fault::ClosedBefore, Fault::Garbage] {
+    let faults = [Fault::ErrorBefore(500), Fault::ClosedBefore, Fault::Garbage];
+    let cases = faults.into_iter().map(async |fault| {
         let story = Story::begin(Settings::brisk()).await;
         story.always("github.runners", fault.clone());
         let told = story.github.find(&story.pool, &story.name(0), None, Instant::now() + SOON).await;
         assert!(is_unavailable(&told), "{fault:?}: {told:?}");
         assert_eq!(story.calls(["runners"]), [3], "{fault:?}");
         story.end();
-    }
+    });
+    join_all(cases).await;
 }
 
 /// Measures a registration against its deadline. A loaded machine may be late, but not by another try.
@@ -52,15 +49,20 @@ async fn late(story: &Story, time: Duration) -> Duration {
 
 #[tokio::test]
 async fn nothing_is_waited_for_beyond_the_deadline() {
-    let endpoints = ["github.jitconfig", "github.access_token", "github.runner_groups"];
-    for endpoint in endpoints {
+    // Made first, and then all measured at the same time: what takes time is the making.
+    let mut stories = Vec::new();
+    for endpoint in ["github.jitconfig", "github.access_token", "github.runner_groups"] {
         for fault in [Fault::HangsBefore, Fault::ErrorBefore(503), Fault::Slow(Duration::from_secs(60))] {
             let story = Story::begin(Settings::brisk()).await;
             story.always(endpoint, fault.clone());
-            let late = late(&story, Duration::from_millis(400)).await;
-            assert!(late < Duration::from_secs(1), "{endpoint} {fault:?}: {late:?} late");
+            stories.push((endpoint, fault, story));
         }
     }
+    let measured = stories.iter().map(async |(endpoint, fault, story)| {
+        let late = late(story, Duration::from_millis(700)).await;
+        assert!(late < Duration::from_secs(1), "{endpoint} {fault:?}: {late:?} late");
+    });
+    join_all(measured).await;
     let story = Story::begin(Settings::brisk()).await;
     assert!(late(&story, Duration::ZERO).await < Duration::from_secs(1));
     assert_eq!((story.github.calls(), story.calls(["access_token"])), (0, [0]), "no time, no call");
