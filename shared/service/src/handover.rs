@@ -39,7 +39,10 @@ impl Mayfly {
         let probes: Vec<(SlotIndex, usize)> = if max.get() <= WHOLE_POOL_MOST {
             vec![(SlotIndex(0), usize::from(max.get()))]
         } else {
-            PROBES.into_iter().map(|size| (SlotIndex((crate::random::bits() % u64::from(max.get())) as u16), size)).collect()
+            PROBES
+                .into_iter()
+                .map(|size| (SlotIndex((crate::random::bits() % u64::from(max.get())) as u16), size))
+                .collect()
         };
         let mut look = Look::default();
         for (start, size) in probes {
@@ -153,7 +156,8 @@ impl Mayfly {
         };
         if let Some(state) = state {
             tracing::info!(pool = %pool.name, job = %job.id, state = state.as_str(), "GitHub says how far the job is");
-            job.timeline = vec![Moment::new(clock::now(), format!("{}, GitHub says when asked", state.as_str()))];
+            job.timeline =
+                vec![Moment::new(clock::now(), format!("{}, GitHub says when asked", state.as_str()))];
             job.state = state;
             self.ledger.job_left(&job).await?;
             self.ledger.free(&old.runner).await?;

@@ -181,14 +181,18 @@ mod tests {
     fn githubs_own_example_is_admitted_by_any_of_the_secrets() {
         let old_and_new = gate(&["another", "It's a Secret to Everybody"]);
         assert!(old_and_new.admits(Some(SIGNATURE), b"Hello, World!"));
-        assert!(old_and_new.admits(Some(&SIGNATURE.to_uppercase().replace("SHA256", "sha256")), b"Hello, World!"));
+        assert!(
+            old_and_new.admits(Some(&SIGNATURE.to_uppercase().replace("SHA256", "sha256")), b"Hello, World!")
+        );
     }
 
     #[test]
     fn nothing_else_is_admitted() {
         let gate = gate(&["It's a Secret to Everybody"]);
         assert!(!gate.admits(Some(SIGNATURE), b"Hello, World?"));
-        for wrong in [None, Some(""), Some("sha256="), Some(&SIGNATURE[7..]), Some(&SIGNATURE[..70]), Some("sha1=aa")] {
+        for wrong in
+            [None, Some(""), Some("sha256="), Some(&SIGNATURE[7..]), Some(&SIGNATURE[..70]), Some("sha1=aa")]
+        {
             assert!(!gate.admits(wrong, b"Hello, World!"), "{wrong:?}");
         }
         assert!(!self::gate(&[]).admits(Some(SIGNATURE), b"Hello, World!"));

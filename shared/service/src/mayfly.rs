@@ -66,7 +66,11 @@ impl Mayfly {
     }
 
     /// Makes one with the AWS settings and Google credentials given.
-    pub fn new(config: &Config, aws: &aws_config::SdkConfig, gcp: &GcpCredentials) -> Result<Self, StartError> {
+    pub fn new(
+        config: &Config,
+        aws: &aws_config::SdkConfig,
+        gcp: &GcpCredentials,
+    ) -> Result<Self, StartError> {
         let mut providers = BTreeMap::new();
         for (name, provider) in &config.providers {
             let provider = match provider {
@@ -98,7 +102,10 @@ impl Mayfly {
     }
 
     /// A pool's placements with their providers, in the order to be tried.
-    pub(crate) fn placements<'a>(&'a self, pool: &'a Pool) -> impl Iterator<Item = (&'a Placement, &'a Provider)> {
+    pub(crate) fn placements<'a>(
+        &'a self,
+        pool: &'a Pool,
+    ) -> impl Iterator<Item = (&'a Placement, &'a Provider)> {
         pool.placements.iter().filter_map(|placement| Some((placement, self.provider(&placement.provider)?)))
     }
 

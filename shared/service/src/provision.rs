@@ -46,7 +46,8 @@ impl Mayfly {
             }
         };
         // All that a create needs, in the time of the slowest.
-        let (registration, state, ()) = tokio::join!(registering, self.ledger.pool_state(&pool.name), preparing);
+        let (registration, state, ()) =
+            tokio::join!(registering, self.ledger.pool_state(&pool.name), preparing);
         let registration = match registration {
             Ok(registration) => registration,
             Err(error) => return self.not_registered(pool, slot, job, &error).await,
@@ -57,7 +58,8 @@ impl Mayfly {
         });
         let mut passed_over = Vec::new();
         for (placement, provider) in self.placements(pool) {
-            let tried = self.try_placement(pool, slot, job, (placement, provider), &registration, &state, deadline);
+            let tried =
+                self.try_placement(pool, slot, job, (placement, provider), &registration, &state, deadline);
             match tried.await {
                 Tried::Made(created) => return self.made(pool, slot, job, created, passed_over).await,
                 Tried::PassedOver(why) => passed_over.push(format!("{}: {why}", placement.provider)),
@@ -68,7 +70,10 @@ impl Mayfly {
         self.give_back(pool, slot, job, passed_over.join("; ")).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all of it is what one try needs, and nothing else uses it")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of it is what one try needs, and nothing else uses it"
+    )]
     async fn try_placement(
         &self,
         pool: &Pool,
@@ -89,7 +94,9 @@ impl Mayfly {
         };
         let cooling = state.cooling_at(placement.provider.as_str(), clock::now());
         let lost = AtomicBool::new(false);
-        let placed = |place: VmPlace| self.placed(slot, Machine { vm: place, runner_id: registration.runner_id }, &lost);
+        let placed = |place: VmPlace| {
+            self.placed(slot, Machine { vm: place, runner_id: registration.runner_id }, &lost)
+        };
         let created = provider.create(placement, &order, &cooling, placed).await;
         match created {
             Ok(created) if lost.load(Ordering::Relaxed) => {
@@ -140,7 +147,8 @@ impl Mayfly {
     ) -> Provisioned {
         let place = created.place;
         tracing::info!(pool = %pool.name, job = %job.job, runner = %slot.runner, placement = %place, "VM made");
-        passed_over.extend(created.passed_over.into_iter().map(|over| format!("{}: {}", over.place, over.why)));
+        passed_over
+            .extend(created.passed_over.into_iter().map(|over| format!("{}: {}", over.place, over.why)));
         // A plain create is told by the slot; only a story worth telling costs a write.
         if !passed_over.is_empty() {
             let line = format!("VM {} in {place}; passed over {}", slot.runner, passed_over.join("; "));
@@ -154,7 +162,13 @@ impl Mayfly {
         Provisioned::Unclear(why)
     }
 
-    async fn not_registered(&self, pool: &Pool, slot: &Slot, job: &Waiting, error: &GitHubError) -> Provisioned {
+    async fn not_registered(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        job: &Waiting,
+        error: &GitHubError,
+    ) -> Provisioned {
         if let GitHubError::RateLimited { retry_after, .. } = error {
             let until = later(clock::now(), *retry_after);
             if let Err(error) = self.ledger.hold_github(&pool.name, until).await {

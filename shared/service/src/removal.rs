@@ -43,7 +43,9 @@ impl Mayfly {
         }
         match leaving.provider.wait_gone(&leaving.going, deadline).await {
             Ok(Deletion::Gone) => {}
-            Ok(Deletion::UnderWay) => return tracing::info!(runner = %slot.runner, "deletion left for the sweep"),
+            Ok(Deletion::UnderWay) => {
+                return tracing::info!(runner = %slot.runner, "deletion left for the sweep");
+            }
             Err(error) => return tracing::warn!(runner = %slot.runner, %error, "deletion left for the sweep"),
         }
         let gone = in_deletion(slot);
@@ -55,7 +57,9 @@ impl Mayfly {
             match self.hand_over(pool, &gone, waiting, deadline).await {
                 Ok(None) => {}
                 Ok(Some(_)) => return,
-                Err(error) => return tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep"),
+                Err(error) => {
+                    return tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep");
+                }
             }
         }
         if let Err(error) = self.ledger.free(&slot.runner).await {
@@ -73,7 +77,12 @@ impl Mayfly {
     }
 
     /// Has a provider delete a VM.
-    pub(crate) async fn delete_vm(&self, name: &str, place: &VmPlace, deadline: Instant) -> Option<Leaving<'_>> {
+    pub(crate) async fn delete_vm(
+        &self,
+        name: &str,
+        place: &VmPlace,
+        deadline: Instant,
+    ) -> Option<Leaving<'_>> {
         let Some(provider) = self.provider(&place.provider) else {
             tracing::error!(vm = name, %place, "its provider is not configured any more; delete the VM by hand");
             return None;

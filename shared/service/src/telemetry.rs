@@ -25,7 +25,8 @@ const DEFAULT_FILTER: &str =
 /// The clients' crates stay at their own level even at `trace`: at that level they print what they send, and that
 /// holds tokens and JIT configs.
 pub fn start(format: Format) {
-    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let coloured =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(coloured);
     let registry = tracing_subscriber::registry().with(filter());
     // A second start (tests in one process) keeps the first one's settings.
@@ -49,8 +50,25 @@ pub fn format_here() -> Format {
 
 fn quiet(filter: Targets) -> Targets {
     use tracing::level_filters::LevelFilter;
-    let loud = ["aws_sdk_dynamodb", "aws_sdk_ssm", "aws_sdk_secretsmanager", "aws_smithy_runtime", "aws_smithy_runtime_api",
-        "aws_runtime", "aws_config", "aws_sigv4", "hyper", "hyper_util", "h2", "reqwest", "rustls", "google_cloud_auth",
-        "google_cloud_gax_internal", "lambda_runtime", "lambda_http", "lambda_extension"];
+    let loud = [
+        "aws_sdk_dynamodb",
+        "aws_sdk_ssm",
+        "aws_sdk_secretsmanager",
+        "aws_smithy_runtime",
+        "aws_smithy_runtime_api",
+        "aws_runtime",
+        "aws_config",
+        "aws_sigv4",
+        "hyper",
+        "hyper_util",
+        "h2",
+        "reqwest",
+        "rustls",
+        "google_cloud_auth",
+        "google_cloud_gax_internal",
+        "lambda_runtime",
+        "lambda_http",
+        "lambda_extension",
+    ];
     loud.into_iter().fold(filter, |filter, target| filter.with_target(target, LevelFilter::WARN))
 }

@@ -44,7 +44,9 @@ async fn what_is_not_signed_is_not_even_read() {
     let good = Delivery::workflow_job("guid", &event(&LABELS), &stage.webhook_secret);
     let forged = Delivery::workflow_job("guid", &event(&LABELS), "another secret");
     let unsigned = good.clone().with_header("X-Hub-Signature-256", None);
-    let old = good.clone().with_header("X-Hub-Signature-256", Some("sha1=da39a3ee5e6b4b0d3255bfef95601890afd80709"));
+    let old = good
+        .clone()
+        .with_header("X-Hub-Signature-256", Some("sha1=da39a3ee5e6b4b0d3255bfef95601890afd80709"));
     for delivery in [forged, unsigned, old] {
         let (status, body) = stage.answer_to(&delivery).await;
         assert_eq!(status, 401, "{body}");
@@ -130,14 +132,20 @@ async fn an_event_that_cannot_be_recorded_is_to_be_delivered_again() {
     let stage = Stage::set(Plot::default()).await;
     let job = WorkflowJob::new(123, REPOSITORY, &LABELS).installation(stage.simulator.installation_id());
     let deliver = |event: Value| Delivery::workflow_job("guid", &event, &stage.webhook_secret);
-    for (link, event) in [(Link::Cut, job.queued()), (Link::Cut, job.completed("success")), (Link::Blackhole, job.queued())] {
+    for (link, event) in
+        [(Link::Cut, job.queued()), (Link::Cut, job.completed("success")), (Link::Blackhole, job.queued())]
+    {
         stage.table.set_link(link);
         let began = std::time::Instant::now();
         assert_eq!(stage.answer_to(&deliver(event)).await.0, 503);
         assert!(began.elapsed() < Duration::from_secs(9), "GitHub gives up after ten seconds");
     }
     stage.table.set_link(Link::Open);
-    assert_eq!(stage.answer_to(&deliver(job.completed("cancelled"))).await.0, 202, "the same environment goes on");
+    assert_eq!(
+        stage.answer_to(&deliver(job.completed("cancelled"))).await.0,
+        202,
+        "the same environment goes on"
+    );
     stage.check().await;
 }
 
@@ -148,9 +156,12 @@ async fn a_wrong_configuration_stops_the_start_with_one_message() {
     let path = folder.path().join("wrong.toml");
     for (text, says) in [("deployment = \"Prod\"", "missing field"), ("", "missing field `deployment`")] {
         std::fs::write(&path, text).unwrap();
-        let launch = Launch::new(env!("CARGO_BIN_EXE_webhook")).env("MAYFLY_CONFIG", path.display().to_string());
+        let launch =
+            Launch::new(env!("CARGO_BIN_EXE_webhook")).env("MAYFLY_CONFIG", path.display().to_string());
         match Function::start(launch).await {
-            Err(StartError::Init { log, .. }) => assert!(log.contains(says) && log.contains("wrong.toml"), "{log}"),
+            Err(StartError::Init { log, .. }) => {
+                assert!(log.contains(says) && log.contains("wrong.toml"), "{log}")
+            }
             Err(error) => panic!("{error}"),
             Ok(_) => panic!("it started with {text:?}"),
         }

@@ -58,7 +58,8 @@ async fn gcp_refusing_or_talking_nonsense_loses_no_job() {
     served_despite("gcp.insert", &[Fault::ErrorBefore(403)]).await;
     served_despite("gcp.insert", &[Fault::Garbage]).await;
     served_despite("gcp.wait", &[Fault::ErrorBefore(500), Fault::ErrorBefore(500)]).await;
-    served_despite("gcp.delete", &[Fault::ErrorBefore(500), Fault::ErrorAfter(503), Fault::ErrorBefore(503)]).await;
+    served_despite("gcp.delete", &[Fault::ErrorBefore(500), Fault::ErrorAfter(503), Fault::ErrorBefore(503)])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,7 +87,17 @@ impl Stage {
         let front = webhook.serve_url().unwrap();
         simulator.set_webhook(&format!("{}/webhook", front.url()));
         let sweeper = Function::start(launch(binary("sweeper").unwrap())).await.unwrap();
-        Self { simulator, table, webhook, sweeper, webhook_secret, launch: webhook_launch, _front: front, canaries, folder }
+        Self {
+            simulator,
+            table,
+            webhook,
+            sweeper,
+            webhook_secret,
+            launch: webhook_launch,
+            _front: front,
+            canaries,
+            folder,
+        }
     }
 
     pub fn queue(&self, lasting: Duration) -> JobId {
@@ -117,7 +127,9 @@ impl Stage {
         loop {
             let report = self.sweep().await;
             let quiet = self.simulator.with(|world, _| {
-                world.jobs().iter().all(|job| job.state.is_over()) && world.vms().is_empty() && world.runners().is_empty()
+                world.jobs().iter().all(|job| job.state.is_over())
+                    && world.vms().is_empty()
+                    && world.runners().is_empty()
             });
             let pools = report["pools"].as_array().unwrap();
             let empty = pools.iter().all(|pool| pool["waiting"] == 0 && pool["slots"] == json!({}));
@@ -141,7 +153,11 @@ impl Stage {
         }
         let (webhook, sweeper, items) = (self.webhook.log(), self.sweeper.log(), self.items().await);
         assert!(webhook.contains("job gets a slot") || !webhook.contains("accepted"), "the log is captured");
-        self.canaries.assert_absent(&[("webhook's log", &webhook), ("sweeper's log", &sweeper), ("table", &items)]);
+        self.canaries.assert_absent(&[
+            ("webhook's log", &webhook),
+            ("sweeper's log", &sweeper),
+            ("table", &items),
+        ]);
     }
 
     /// All items of the table, as text.
@@ -154,15 +170,30 @@ impl Stage {
     /// What happened, for a failed test.
     fn story(&self) -> String {
         let history = self.simulator.with(|world, _| world.history().to_vec());
-        let history: Vec<String> = history.iter().map(|moment| format!("{} {}", moment.time, moment.text)).collect();
+        let history: Vec<String> =
+            history.iter().map(|moment| format!("{} {}", moment.time, moment.text)).collect();
         let ours = |log: String| -> String {
-            log.lines().filter(|line| line.contains("mayfly_service") || line.contains("\"webhook\"")).map(|line| format!("{line}\n")).collect()
+            log.lines()
+                .filter(|line| line.contains("mayfly_service") || line.contains("\"webhook\""))
+                .map(|line| format!("{line}\n"))
+                .collect()
         };
-        format!("{}\n--- webhook\n{}\n--- sweeper\n{}", history.join("\n"), ours(self.webhook.log()), ours(self.sweeper.log()))
+        format!(
+            "{}\n--- webhook\n{}\n--- sweeper\n{}",
+            history.join("\n"),
+            ours(self.webhook.log()),
+            ours(self.sweeper.log())
+        )
     }
 }
 
-fn write_configuration(folder: &Path, simulator: &Simulator, webhook_secret: &str, max_runners: u16, idle_timeout: &str) {
+fn write_configuration(
+    folder: &Path,
+    simulator: &Simulator,
+    webhook_secret: &str,
+    max_runners: u16,
+    idle_timeout: &str,
+) {
     let file = |name: &str, text: &str| {
         let path = folder.join(name);
         std::fs::write(&path, text).unwrap();

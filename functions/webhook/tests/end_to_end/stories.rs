@@ -47,7 +47,11 @@ async fn a_job_runs_on_a_vm_of_its_own_and_the_vm_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn crossed_jobs_lose_no_vm_while_it_is_busy_and_leave_none() {
     // Whoever is idle gets a job, by chance; a dozen at once cross for certain.
-    let plot = Plot { settings: Settings { seed: 5, random_matching: true, ..Settings::brisk() }, max_runners: 12, ..Plot::default() };
+    let plot = Plot {
+        settings: Settings { seed: 5, random_matching: true, ..Settings::brisk() },
+        max_runners: 12,
+        ..Plot::default()
+    };
     let stage = Stage::set(plot).await;
     for _ in 0..12 {
         stage.queue(Duration::from_millis(400));
@@ -106,7 +110,9 @@ async fn a_cancelled_job_leaves_its_runner_to_the_next_job_or_to_the_sweep() {
     stage.until("the VM is asked for", |world| world.calls_of("gcp.insert") == 1).await;
     let next = stage.queue(Duration::from_millis(50));
     stage.simulator.with(|world, now| world.cancel_job(now, cancelled));
-    stage.until("the next job is over", |world| world.job_state(next).is_some_and(|state| state.is_over())).await;
+    stage
+        .until("the next job is over", |world| world.job_state(next).is_some_and(|state| state.is_over()))
+        .await;
     stage.curtain().await;
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use mayfly_core::ids::{Account, Deployment, InvalidName, PoolName, ProviderName, Repository, Zone};
 use mayfly_core::labels::Labels;
 use mayfly_core::policy::{
-    GcpPlacement, Placement, PlacementKind, Platform, Policy, Pool, ProxmoxPlacement, RepositoryPattern, Scope, Timing,
+    GcpPlacement, Placement, PlacementKind, Platform, Policy, Pool, ProxmoxPlacement, RepositoryPattern,
+    Scope, Timing,
 };
 
 use super::units::{ADDRESS, DURATION, address, duration};
@@ -96,9 +97,14 @@ fn providers(raw: BTreeMap<String, file::Provider>) -> Result<Providers, Wrong> 
 fn provider(key: &str, raw: file::Provider) -> Result<ProviderConfig, Wrong> {
     match raw {
         file::Provider::Gcp { project, endpoint } => {
-            let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:".contains(&byte);
+            let fine =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:".contains(&byte);
             if project.is_empty() || !project.bytes().all(fine) {
-                return Err(wrong(format!("{key}.project"), project, "must be a GCP project id, such as `slang-runners`"));
+                return Err(wrong(
+                    format!("{key}.project"),
+                    project,
+                    "must be a GCP project id, such as `slang-runners`",
+                ));
             }
             if let Some(text) = endpoint.as_ref().filter(|text| address(text).is_none()) {
                 return Err(wrong(format!("{key}.endpoint"), text, format!("must be {ADDRESS}")));
@@ -133,8 +139,10 @@ fn trust(key: &str, ca_file: Option<String>, fingerprint: Option<String>) -> Res
             Err(wrong(format!("{key}.ca_file / {key}.fingerprint"), "both", "give at most one of the two"))
         }
         (None, Some(text)) => {
-            let bytes: Option<Vec<u8>> =
-                text.split(':').map(|part| (part.len() == 2).then(|| u8::from_str_radix(part, 16).ok())?).collect();
+            let bytes: Option<Vec<u8>> = text
+                .split(':')
+                .map(|part| (part.len() == 2).then(|| u8::from_str_radix(part, 16).ok())?)
+                .collect();
             let rule = "must be a certificate's SHA-256 as 32 bytes `AA:BB:…`";
             match bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
                 Some(bytes) => Ok(Trust::Fingerprint(bytes)),
@@ -168,7 +176,8 @@ fn pool(key: &str, raw: file::Pool, providers: &Providers) -> Result<Pool, Wrong
     let scope = scope(key, raw.organization, raw.repository, raw.enterprise)?;
     let runner_group = raw.runner_group.unwrap_or_else(|| "default".to_owned());
     if matches!(scope, Scope::Repository(_)) && !runner_group.eq_ignore_ascii_case("default") {
-        let rule = "a repository has only the group `default`; other groups need `organization` or `enterprise`";
+        let rule =
+            "a repository has only the group `default`; other groups need `organization` or `enterprise`";
         return Err(wrong(format!("{key}.runner_group"), runner_group, rule));
     }
     let max_runners = match NonZeroU16::new(u16::try_from(raw.max_runners).unwrap_or(0)) {
@@ -213,7 +222,9 @@ fn scope(
         (None, Some(name), None) => {
             Ok(Scope::Repository(named(&format!("{key}.repository"), name, Repository::new)?))
         }
-        (None, None, Some(slug)) => Ok(Scope::Enterprise(named(&format!("{key}.enterprise"), slug, Account::new)?)),
+        (None, None, Some(slug)) => {
+            Ok(Scope::Enterprise(named(&format!("{key}.enterprise"), slug, Account::new)?))
+        }
         (organization, repository, enterprise) => {
             let given: Vec<String> = [organization, repository, enterprise].into_iter().flatten().collect();
             let key = format!("{key}.organization / repository / enterprise");
@@ -237,7 +248,8 @@ fn labels(key: &str, raw: Vec<String>) -> Result<Labels, Wrong> {
 }
 
 fn patterns(key: &str, raw: &[String]) -> Result<Vec<RepositoryPattern>, Wrong> {
-    let rule = "must be a repository's name or a pattern with `*`, such as `slang-*`, with or without its owner";
+    let rule =
+        "must be a repository's name or a pattern with `*`, such as `slang-*`, with or without its owner";
     raw.iter().map(|text| RepositoryPattern::new(text).ok_or_else(|| wrong(key, text, rule))).collect()
 }
 
@@ -253,11 +265,16 @@ fn platform(key: &str, raw: Option<&str>) -> Result<Platform, Wrong> {
 fn told_apart(key: &str, pool: &Pool, earlier: &[Pool]) -> Result<(), Wrong> {
     for other in earlier {
         if other.name == pool.name {
-            return Err(wrong(format!("{key}.name"), pool.name.as_str(), "another pool has this name already"));
+            return Err(wrong(
+                format!("{key}.name"),
+                pool.name.as_str(),
+                "another pool has this name already",
+            ));
         }
         let takes_all = other.repositories.is_empty() || other.repositories == pool.repositories;
         if other.labels.same_as(&pool.labels) && other.scope == pool.scope && takes_all {
-            let rule = format!("no job could tell this pool from `{}`: give one of them another label", other.name);
+            let rule =
+                format!("no job could tell this pool from `{}`: give one of them another label", other.name);
             return Err(wrong(format!("{key}.labels"), pool.labels.as_slice(), rule));
         }
     }
@@ -277,7 +294,10 @@ fn placement(key: &str, raw: file::Placement, providers: &Providers) -> Result<P
     let found = name.and_then(|name| providers.get_key_value(&name));
     let Some((provider, config)) = found else {
         let known: Vec<&str> = providers.keys().map(ProviderName::as_str).collect();
-        let rule = format!("no such provider; the file has: {}", if known.is_empty() { "none".into() } else { known.join(", ") });
+        let rule = format!(
+            "no such provider; the file has: {}",
+            if known.is_empty() { "none".into() } else { known.join(", ") }
+        );
         return Err(wrong(format!("{key}.provider"), raw.provider, rule));
     };
     let kind = match config {
@@ -288,12 +308,16 @@ fn placement(key: &str, raw: file::Placement, providers: &Providers) -> Result<P
 }
 
 fn gcp_placement(key: &str, raw: file::Placement) -> Result<GcpPlacement, Wrong> {
-    not_here(key, "gcp", &[
-        ("template", raw.template.map(|id| id.to_string())),
-        ("full_clone", raw.full_clone.map(|flag| flag.to_string())),
-        ("storage", raw.storage),
-        ("pool", raw.pool),
-    ])?;
+    not_here(
+        key,
+        "gcp",
+        &[
+            ("template", raw.template.map(|id| id.to_string())),
+            ("full_clone", raw.full_clone.map(|flag| flag.to_string())),
+            ("storage", raw.storage),
+            ("pool", raw.pool),
+        ],
+    )?;
     let Some(instance_template) = raw.instance_template.filter(|name| !name.is_empty()) else {
         return Err(wrong(format!("{key}.instance_template"), "", "must name a GCP instance template"));
     };
@@ -320,12 +344,16 @@ fn gcp_placement(key: &str, raw: file::Placement) -> Result<GcpPlacement, Wrong>
 }
 
 fn proxmox_placement(key: &str, raw: file::Placement) -> Result<ProxmoxPlacement, Wrong> {
-    not_here(key, "proxmox", &[
-        ("instance_template", raw.instance_template),
-        ("zones", raw.zones.map(|zones| zones.join(", "))),
-        ("gpu_type", raw.gpu_type),
-        ("spot", raw.spot.map(|flag| flag.to_string())),
-    ])?;
+    not_here(
+        key,
+        "proxmox",
+        &[
+            ("instance_template", raw.instance_template),
+            ("zones", raw.zones.map(|zones| zones.join(", "))),
+            ("gpu_type", raw.gpu_type),
+            ("spot", raw.spot.map(|flag| flag.to_string())),
+        ],
+    )?;
     let Some(template) = raw.template else {
         return Err(wrong(format!("{key}.template"), "", "must be the VM id of a Proxmox template"));
     };

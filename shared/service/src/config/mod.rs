@@ -130,7 +130,8 @@ const DEFAULT_PATH: &str = "mayfly.toml";
 impl Config {
     /// Reads the file that `MAYFLY_CONFIG` names, or `mayfly.toml`.
     pub fn load() -> Result<Self, ConfigError> {
-        let path = std::env::var_os(CONFIG_VARIABLE).map_or_else(|| PathBuf::from(DEFAULT_PATH), PathBuf::from);
+        let path =
+            std::env::var_os(CONFIG_VARIABLE).map_or_else(|| PathBuf::from(DEFAULT_PATH), PathBuf::from);
         Self::read(&path)
     }
 
@@ -138,9 +139,7 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let shown = path.display().to_string();
         match std::fs::read_to_string(path) {
-            Ok(text) => {
-                Self::parse(&text).map_err(|message| ConfigError::Wrong { path: shown, message })
-            }
+            Ok(text) => Self::parse(&text).map_err(|message| ConfigError::Wrong { path: shown, message }),
             Err(source) => Err(ConfigError::Unreadable { path: shown, source }),
         }
     }

@@ -49,14 +49,30 @@ fn a_wrong_value_is_named_with_its_key_and_what_would_be_right() {
         ("cooldown = \"5m\"", "cooldown = \"0s\"", ["`timing.cooldown`", "\"0s\"", "above zero"]),
         ("\"us-east1-d\"", "\"us-east1\"", ["placements[1].zones[1]`", "\"us-east1\"", "us-east1-c"]),
         ("\"us-east1-d\"", "\"us-east1-c\"", ["placements[1].zones[1]`", "\"us-east1-c\"", "already"]),
-        ("provider = \"gcp\"", "provider = \"gpc\"", ["placements[1].provider`", "\"gpc\"", "the file has: gcp, lab"]),
+        (
+            "provider = \"gcp\"",
+            "provider = \"gpc\"",
+            ["placements[1].provider`", "\"gpc\"", "the file has: gcp, lab"],
+        ),
         ("template = 8000", "template = 8000\nspot = true", ["placements[0].spot`", "true", "proxmox"]),
         ("platform = \"linux\"", "platform = \"macos\"", ["`pools[0].platform`", "\"macos\"", "`windows`"]),
-        ("https://pve.example.com", "http://pve.example.com", ["`providers.lab.url`", "http://pve", "loopback"]),
+        (
+            "https://pve.example.com",
+            "http://pve.example.com",
+            ["`providers.lab.url`", "http://pve", "loopback"],
+        ),
         ("[9000, 9999]", "[9999, 9000]", ["`providers.lab.vmid_range`", "9999", "first ≤ last"]),
-        ("table = \"mayfly-prod\"", "table = \"no such/table\"", ["`store.table`", "no such/table", "DynamoDB"]),
+        (
+            "table = \"mayfly-prod\"",
+            "table = \"no such/table\"",
+            ["`store.table`", "no such/table", "DynamoDB"],
+        ),
         ("\"slang-*\"]", "\"slang *\"]", ["`pools[0].repositories`", "\"slang *\"", "slang-*"]),
-        ("organization = \"shader-slang\"", "", ["organization / repository / enterprise`", "[]", "exactly one"]),
+        (
+            "organization = \"shader-slang\"",
+            "",
+            ["organization / repository / enterprise`", "[]", "exactly one"],
+        ),
     ] {
         let message = message(&with(from, to));
         for part in says {
@@ -103,7 +119,8 @@ fn two_pools_that_no_job_could_tell_apart_are_refused() {
     let namesakes = message(&format!("{EXAMPLE}{namesakes}"));
     assert!(namesakes.contains("`pools[1].name` = \"linux-gpu\": another pool"), "{namesakes}");
 
-    let elsewhere = SECOND_POOL.replace("repositories = [\"slang\", \"slang-*\"]", "repositories = [\"docs\"]");
+    let elsewhere =
+        SECOND_POOL.replace("repositories = [\"slang\", \"slang-*\"]", "repositories = [\"docs\"]");
     assert!(Config::parse(&format!("{EXAMPLE}{elsewhere}")).is_ok());
 }
 

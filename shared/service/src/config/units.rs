@@ -34,7 +34,10 @@ pub(super) fn address(text: &str) -> Option<Url> {
     let host = url.host_str()?;
     let loopback = host == "localhost"
         || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    let plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
     (plain && (url.scheme() == "https" || (url.scheme() == "http" && loopback))).then_some(url)
 }
 
@@ -53,10 +56,18 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_this_machine_only() {
-        for fine in ["https://api.github.com", "http://127.0.0.1:8080", "http://localhost/x", "http://[::1]:1"] {
+        for fine in
+            ["https://api.github.com", "http://127.0.0.1:8080", "http://localhost/x", "http://[::1]:1"]
+        {
             assert!(address(fine).is_some(), "{fine}");
         }
-        for wrong in ["http://api.github.com", "ftp://127.0.0.1", "api.github.com", "https://user:pw@host", "http://10.0.0.1"] {
+        for wrong in [
+            "http://api.github.com",
+            "ftp://127.0.0.1",
+            "api.github.com",
+            "https://user:pw@host",
+            "http://10.0.0.1",
+        ] {
             assert!(address(wrong).is_none(), "{wrong}");
         }
     }

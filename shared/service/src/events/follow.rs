@@ -50,7 +50,9 @@ impl Mayfly {
         let ran_on = ran_on.map(|(runner, slot)| (runner.slot(), slot.and_then(|slot| slot.purpose.job())));
         match self::settle(job.id, own, ran_on) {
             Settlement::Nothing => Ok(()),
-            Settlement::Reassign { job: left, slot } => self.reassign(pool, job.id, left, slot, deadline).await,
+            Settlement::Reassign { job: left, slot } => {
+                self.reassign(pool, job.id, left, slot, deadline).await
+            }
             Settlement::Requeue { job: left } => self.queue_again(pool, left, deadline).await,
             Settlement::Spare { slot } => self.make_spare(pool, job.id, slot, deadline).await,
         }
@@ -71,7 +73,8 @@ impl Mayfly {
         if self.ledger.repurpose(&slot, Purpose::Job(left)).await? == Moved::No {
             return self.queue_again(pool, left, deadline).await;
         }
-        let line = Moment::new(clock::now(), format!("its runner took another job; assigned to {}", slot.runner));
+        let line =
+            Moment::new(clock::now(), format!("its runner took another job; assigned to {}", slot.runner));
         let state = JobState::Assigned { slot: slot.runner.slot() };
         tracing::info!(pool = %pool.name, job = %left, runner = %slot.runner, "crossed jobs: gets the other's runner");
         if !self.ledger.job_assigned(left, &state, line).await? {
@@ -103,7 +106,9 @@ impl Mayfly {
         {
             return Ok(());
         }
-        if let Moved::From(slot) = self.ledger.repurpose(&slot, Purpose::Spare { since: clock::now() }).await? {
+        if let Moved::From(slot) =
+            self.ledger.repurpose(&slot, Purpose::Spare { since: clock::now() }).await?
+        {
             tracing::info!(pool = %pool.name, %job, runner = %slot.runner, "runner is spare: its job needs it no more");
         }
         Ok(())

@@ -66,7 +66,10 @@ impl Mayfly {
             Change::Started { runner: Some(name) } | Change::Ended { runner: Some(name), .. } => {
                 RunnerName::parse(&self.policy.deployment, name)
             }
-            Change::Queued | Change::Held | Change::Started { runner: None } | Change::Ended { runner: None, .. } => None,
+            Change::Queued
+            | Change::Held
+            | Change::Started { runner: None }
+            | Change::Ended { runner: None, .. } => None,
         };
         // Which pool a runner is of is in its name; the labels decide where there is none of ours.
         let own = runner.as_ref().and_then(|runner| self.policy.pool(runner.pool()));
@@ -93,7 +96,8 @@ impl Mayfly {
 
     async fn queued(&self, pool: &Pool, event: &JobEvent) -> Result<Option<Follow>, StoreError> {
         // A warm function knows free slots from its last look, and claims without looking.
-        let mut take = self.hint(pool).map(|index| Take::Free(self.new_slot(pool, index, Purpose::Job(event.job))));
+        let mut take =
+            self.hint(pool).map(|index| Take::Free(self.new_slot(pool, index, Purpose::Job(event.job))));
         for _ in 0..CLAIM_TRIES {
             if take.is_none() {
                 let look = self.look(pool).await?;

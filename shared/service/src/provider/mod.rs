@@ -75,7 +75,8 @@ pub enum CreateError {
 }
 
 fn list(passed_over: &[PassedOver]) -> String {
-    let lines: Vec<String> = passed_over.iter().map(|place| format!("{}: {}", place.place, place.why)).collect();
+    let lines: Vec<String> =
+        passed_over.iter().map(|place| format!("{}: {}", place.place, place.why)).collect();
     lines.join("; ")
 }
 

@@ -56,7 +56,8 @@ impl Mayfly {
     }
 
     async fn step(&self, step: &Step, deadline: Instant) -> Result<String, StepError> {
-        let pool = self.policy.pool(&step.pool).ok_or_else(|| StepError::UnknownPool(step.pool.to_string()))?;
+        let pool =
+            self.policy.pool(&step.pool).ok_or_else(|| StepError::UnknownPool(step.pool.to_string()))?;
         match &step.action {
             Action::Release { slot, next } => self.release(pool, slot, next, deadline).await,
             Action::Delete { slot } => self.end(pool, slot, deadline).await,
@@ -78,7 +79,13 @@ impl Mayfly {
         }
     }
 
-    async fn release(&self, pool: &Pool, slot: &Slot, next: &Next, deadline: Instant) -> Result<String, StepError> {
+    async fn release(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        next: &Next,
+        deadline: Instant,
+    ) -> Result<String, StepError> {
         // A runner that is deleted took its registration along, or had it taken; any other may have left one behind.
         if !matches!(slot.phase, Phase::Deleting { .. }) {
             self.unregister_slot(pool, slot, deadline).await?;
@@ -155,7 +162,12 @@ impl Mayfly {
         Ok("it is being deleted".to_owned())
     }
 
-    async fn unregister_slot(&self, pool: &Pool, slot: &Slot, deadline: Instant) -> Result<Removal, GitHubError> {
+    async fn unregister_slot(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        deadline: Instant,
+    ) -> Result<Removal, GitHubError> {
         match slot.phase.machine() {
             Some(machine) => self.github.remove(&pool.scope, machine.runner_id, None, deadline).await,
             None => self.github.remove_by_name(pool, &slot.runner, None, deadline).await,

@@ -23,17 +23,21 @@ impl Mayfly {
         let plan = plan(&self.policy, &world);
         let mut report = Report { now: Some(world.now), ..Report::default() };
         for ledger in &world.pools {
-            let vms = PhaseKind::ALL.into_iter().map(|kind| {
-                (kind, ledger.slots.iter().filter(|slot| slot.phase.kind() == kind).count())
-            });
+            let vms = PhaseKind::ALL
+                .into_iter()
+                .map(|kind| (kind, ledger.slots.iter().filter(|slot| slot.phase.kind() == kind).count()));
             let waiting = ledger.waiting.len();
             let slots = vms.filter(|(_, count)| *count > 0).collect();
             report.pools.push(PoolReport { pool: ledger.pool.clone(), waiting, slots });
         }
-        report.vms = world.vms.values().map(|observed| match observed {
-            Observed::Known { value, .. } => value.len(),
-            Observed::Unknown { .. } => 0,
-        }).sum();
+        report.vms = world
+            .vms
+            .values()
+            .map(|observed| match observed {
+                Observed::Known { value, .. } => value.len(),
+                Observed::Unknown { .. } => 0,
+            })
+            .sum();
         let planned = plan.steps.len();
         report.done = self.execute(plan.steps, deadline).await;
         report.left_alone = plan.left_alone;
@@ -42,8 +46,13 @@ impl Mayfly {
         report.github_calls = self.github.calls();
         report.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
-            steps = planned, done = report.done.len(), postponed = report.postponed, vms = report.vms,
-            failed_sources = report.failed_sources.len(), took_ms = report.took_ms, "swept"
+            steps = planned,
+            done = report.done.len(),
+            postponed = report.postponed,
+            vms = report.vms,
+            failed_sources = report.failed_sources.len(),
+            took_ms = report.took_ms,
+            "swept"
         );
         report
     }

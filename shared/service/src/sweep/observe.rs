@@ -18,7 +18,12 @@ impl Mayfly {
         let now = clock::now();
         let mut failed = Vec::new();
         let (pools, vms) = tokio::join!(
-            join_all(self.policy.pools.iter().map(|pool| async { (&pool.name, self.pool_ledger(&pool.name).await) })),
+            join_all(
+                self.policy
+                    .pools
+                    .iter()
+                    .map(|pool| async { (&pool.name, self.pool_ledger(&pool.name).await) })
+            ),
             join_all(self.providers().map(|(name, provider)| async move {
                 (name, clock::now(), provider.list(&self.policy.deployment, deadline).await)
             })),
