@@ -1,6 +1,6 @@
 //! The configuration: read once, at start, into types that cannot hold nonsense.
 //!
-//! [`file`] is the TOML as written, [`check`] turns it into [`Config`] or says what is wrong, in one message that
+//! `file` is the TOML as written, `check` turns it into [`Config`] or says what is wrong, in one message that
 //! names the key, the value and what would be right.
 
 use std::collections::BTreeMap;
