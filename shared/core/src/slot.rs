@@ -17,6 +17,9 @@ pub struct Slot {
     pub runner: RunnerName,
     /// What its runner is for.
     pub purpose: Purpose,
+    /// The job that counted on this runner when GitHub gave it another one, until that job is seen to: written with
+    /// the event itself, so that nobody needs to live to remember it.
+    pub displaced: Option<JobId>,
     /// When the slot was taken.
     pub reserved_at: Timestamp,
     /// How far its runner is.
@@ -226,7 +229,7 @@ impl Phase {
 impl Slot {
     /// A slot just taken.
     pub fn reserved(runner: RunnerName, purpose: Purpose, now: Timestamp) -> Self {
-        Self { runner, purpose, reserved_at: now, phase: Phase::Reserved }
+        Self { runner, purpose, displaced: None, reserved_at: now, phase: Phase::Reserved }
     }
 
     /// Since when it is in its phase.
@@ -260,11 +263,24 @@ impl Slot {
                 (self.purpose, Phase::Deleting { machine, since: now, watched_until: None })
             }
             SlotEvent::Watched { until } => {
-                let Phase::Deleting { since, .. } = self.phase else { return Err(Refused { phase: kind }) };
+                let Phase::Deleting { since, watched_until, .. } = self.phase else {
+                    return Err(Refused { phase: kind });
+                };
+                if watched_until.is_some_and(|watched_until| watched_until >= now) {
+                    return Err(Refused { phase: kind });
+                }
                 (self.purpose, Phase::Deleting { machine, since, watched_until: Some(*until) })
             }
         };
-        Ok(Slot { purpose, phase, ..self.clone() })
+        let displaced = match event {
+            SlotEvent::Started { job } => self.purpose.job().filter(|meant| meant != job),
+            SlotEvent::Placed { .. }
+            | SlotEvent::Online
+            | SlotEvent::Ended
+            | SlotEvent::Retired
+            | SlotEvent::Watched { .. } => self.displaced,
+        };
+        Ok(Slot { purpose, displaced, phase, ..self.clone() })
     }
 }
 
@@ -337,8 +353,18 @@ mod tests {
     }
 
     #[test]
+    fn a_deletion_is_watched_by_one_at_a_time() {
+        let watched = |slot: &Slot, now| slot.apply(&SlotEvent::Watched { until: at(50) }, at(now));
+        let first = watched(&slot(3, 1, deleting()), 10).unwrap();
+        assert!(watched(&first, 50).is_err());
+        assert!(watched(&first, 51).is_ok());
+    }
+
+    #[test]
     fn who_runs_the_job_is_what_github_says_not_what_was_meant() {
         let started = slot(3, 1, idle()).apply(&SlotEvent::Started { job: JobId(9) }, at(10)).unwrap();
-        assert_eq!(started.purpose, Purpose::Job(JobId(9)));
+        assert_eq!((started.purpose, started.displaced), (Purpose::Job(JobId(9)), Some(JobId(1))));
+        let as_meant = slot(3, 1, idle()).apply(&SlotEvent::Started { job: JobId(1) }, at(10)).unwrap();
+        assert_eq!(as_meant.displaced, None);
     }
 }

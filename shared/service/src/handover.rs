@@ -13,7 +13,7 @@ use crate::clock;
 use crate::github::JobProgress;
 use crate::mayfly::Mayfly;
 use crate::provision::Provisioned;
-use crate::store::{StoreError, Take};
+use crate::store::{StoreError, Take, Was};
 
 /// What a look at a part of a pool's slots showed.
 #[derive(Debug, Default)]
@@ -29,8 +29,8 @@ pub(crate) struct Look {
 /// A pool of up to this many slots is looked at as a whole: about 16 KB, 2 read units.
 const WHOLE_POOL_MOST: u16 = 64;
 /// A larger one is probed at random places with growing samples, until one shows a free slot. A pool in which none
-/// does is as good as full: its next free slot goes to the queue anyway. 3½ read units in all.
-const PROBES: [usize; 3] = [16, 32, 64];
+/// does is as good as full: its next free slot goes to the queue anyway. 2 read units in all.
+const PROBES: [usize; 2] = [16, 32];
 
 impl Mayfly {
     /// Looks for slots that a job could take, at a cost that does not depend on the pool's size.
@@ -68,24 +68,24 @@ impl Mayfly {
         Some(Take::Free(self.new_slot(pool, index, Purpose::Job(job))))
     }
 
-    /// Serves the oldest waiting job, if one look at the pool shows how: a free slot, a spare runner, or one whose VM
-    /// is going while nobody waits for the end of it.
-    pub(crate) async fn serve_queue(&self, pool: &Pool, deadline: Instant) {
-        if let Err(error) = self.try_serve_queue(pool, deadline).await {
+    /// Serves a job that has just been queued, if it is the oldest and a look at the pool shows how: a free slot, a spare
+    /// runner, or a slot whose VM is going while nobody waits for the end of it.
+    pub(crate) async fn serve_first(&self, pool: &Pool, job: JobId, deadline: Instant) {
+        if let Err(error) = self.try_serve_first(pool, job, deadline).await {
             tracing::warn!(pool = %pool.name, %error, "waiting jobs are left for the sweep");
         }
     }
 
-    async fn try_serve_queue(&self, pool: &Pool, deadline: Instant) -> Result<(), StoreError> {
-        let (look, queue) = tokio::join!(self.look(pool), self.ledger.oldest_waiting(&pool.name, 2));
-        let (look, queue) = (look?, queue?);
-        let Some(oldest) = queue.first() else { return Ok(()) };
-        if let Some(take) = self.best(pool, &look, oldest.job) {
-            self.serve(pool, oldest, &take, deadline).await?;
-        } else if let ([_], Some(slot)) = (queue.as_slice(), look.deleting.first())
+    async fn try_serve_first(&self, pool: &Pool, job: JobId, deadline: Instant) -> Result<(), StoreError> {
+        // Where another waits for longer the pool is full, and whoever ends next serves the oldest.
+        let queue = self.ledger.oldest_waiting(&pool.name, 1).await?;
+        let Some(first) = queue.first().filter(|first| first.job == job) else { return Ok(()) };
+        let look = self.look(pool).await?;
+        if let Some(take) = self.best(pool, &look, first.job) {
+            self.serve(pool, first, &take, deadline).await?;
+        } else if let Some(slot) = look.deleting.first()
             && let Some(leaving) = self.leaving(slot)
         {
-            // The first in the queue waits for a deletion; those behind it are served by whoever ends next.
             self.watch(pool, slot, leaving, deadline).await;
         }
         Ok(())
@@ -103,11 +103,16 @@ impl Mayfly {
             return Ok(None);
         }
         match take {
-            Take::Free(slot) => self.assign_and_provision(pool, slot, waiting, deadline).await,
+            Take::Free(slot) => self.assign_and_provision(pool, slot, waiting, Was::Waiting, deadline).await,
             Take::Spare(slot) => {
                 let line = Moment::new(clock::now(), format!("assigned to {}, which was spare", slot.runner));
                 let state = JobState::Assigned { slot: slot.runner.slot() };
-                self.ledger.job_assigned(waiting.job, &state, line).await?;
+                if !self.ledger.job_assigned(waiting.job, Was::Waiting, &state, line).await? {
+                    // It was served, or ended, while its entry was still in the queue.
+                    let taken = Slot { purpose: Purpose::Job(waiting.job), ..slot.clone() };
+                    self.ledger.repurpose(&taken, slot.purpose).await?;
+                    return Ok(None);
+                }
                 tracing::info!(pool = %pool.name, job = %waiting.job, runner = %slot.runner, "waiting job gets a spare runner");
                 Ok(Some(Provisioned::Spare))
             }
@@ -126,7 +131,7 @@ impl Mayfly {
         if !self.ledger.hand_over(slot, &new, waiting).await? {
             return Ok(None);
         }
-        self.assign_and_provision(pool, &new, waiting, deadline).await
+        self.assign_and_provision(pool, &new, waiting, Was::Waiting, deadline).await
     }
 
     /// A slot whose VM is gone goes to the job it was taken for, unless GitHub says that this needs no runner any more:
@@ -156,10 +161,15 @@ impl Mayfly {
         };
         if let Some(state) = state {
             tracing::info!(pool = %pool.name, job = %job.id, state = state.as_str(), "GitHub says how far the job is");
-            job.timeline =
-                vec![Moment::new(clock::now(), format!("{}, GitHub says when asked", state.as_str()))];
-            job.state = state;
-            self.ledger.job_left(&job).await?;
+            let line = Moment::new(clock::now(), format!("{}, GitHub says when asked", state.as_str()));
+            if state == JobState::Held {
+                let was = Was::WaitingOr(old.runner.slot());
+                self.ledger.job_assigned(job.id, was, &state, line).await?;
+            } else {
+                job.timeline = vec![line];
+                job.state = state;
+                self.ledger.job_left(&job).await?;
+            }
             self.ledger.free(&old.runner).await?;
             return Ok(None);
         }
@@ -167,7 +177,8 @@ impl Mayfly {
         if !self.ledger.renew(old, &new).await? {
             return Ok(None);
         }
-        self.assign_and_provision(pool, &new, &job.waiting(), deadline).await
+        let was = Was::WaitingOr(old.runner.slot());
+        self.assign_and_provision(pool, &new, &job.waiting(), was, deadline).await
     }
 
     /// A waiting job has just been given the slot: that is written down, and its VM made.
@@ -176,11 +187,12 @@ impl Mayfly {
         pool: &Pool,
         slot: &Slot,
         waiting: &Waiting,
+        was: Was,
         deadline: Instant,
     ) -> Result<Option<Provisioned>, StoreError> {
         let state = JobState::Assigned { slot: slot.runner.slot() };
         let line = Moment::new(clock::now(), format!("assigned to {}", slot.runner));
-        if !self.ledger.job_assigned(waiting.job, &state, line).await? {
+        if !self.ledger.job_assigned(waiting.job, was, &state, line).await? {
             // It ended, or was started elsewhere, while its entry was still in the queue.
             tracing::info!(pool = %pool.name, job = %waiting.job, "the job needs no runner any more");
             self.ledger.free(&slot.runner).await?;
@@ -192,15 +204,23 @@ impl Mayfly {
         Ok(Some(Box::pin(self.provision(pool, slot, waiting, deadline)).await))
     }
 
-    /// Queues a job again whose runner was taken by another; `false` where it needs none any more.
-    pub(crate) async fn requeue(&self, pool: &Pool, job: JobId, why: &str) -> Result<bool, StoreError> {
+    /// Queues a job again that lost the runner in this slot; `false` where it does not count on that any more.
+    pub(crate) async fn requeue(
+        &self,
+        pool: &Pool,
+        job: JobId,
+        lost: SlotIndex,
+        why: &str,
+    ) -> Result<bool, StoreError> {
         let Some(job) = self.ledger.job(job).await?.filter(|job| job.state.wants_a_runner()) else {
             return Ok(false);
         };
         let line = Moment::new(clock::now(), format!("waits again: {why}"));
-        self.ledger.requeue(&pool.name, &job.waiting(), line).await?;
-        tracing::info!(pool = %pool.name, job = %job.id, why, "job waits again");
-        Ok(true)
+        let waits = self.ledger.requeue(&pool.name, &job.waiting(), lost, line).await?;
+        if waits {
+            tracing::info!(pool = %pool.name, job = %job.id, why, "job waits again");
+        }
+        Ok(waits)
     }
 
     /// A slot that was free when this process last looked.

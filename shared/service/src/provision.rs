@@ -10,7 +10,7 @@ use mayfly_core::policy::{Placement, Pool};
 use mayfly_core::slot::{Machine, Slot, SlotEvent, VmPlace, later};
 
 use crate::clock;
-use crate::github::{GitHubError, Registration};
+use crate::github::{GitHubError, Registration, Removal};
 use crate::mayfly::Mayfly;
 use crate::provider::{CreateError, Created, PassedOver, Provider, VmOrder};
 use crate::store::{Moved, PoolState, StoreError};
@@ -101,8 +101,10 @@ impl Mayfly {
         match created {
             Ok(created) if lost.load(Ordering::Relaxed) => {
                 tracing::warn!(runner = %slot.runner, place = %created.place, "the slot was taken over; its VM goes");
-                self.unregister(pool, registration.runner_id, job, deadline).await;
-                self.delete_vm(slot.runner.as_str(), &created.place, deadline).await;
+                // First the registration, since GitHub refuses when the runner is busy; then an orphan is left alone.
+                if self.unregister(pool, registration.runner_id, job, deadline).await {
+                    self.delete_vm(slot.runner.as_str(), &created.place, deadline).await;
+                }
                 Tried::Unclear("the slot was taken over by a sweep".to_owned())
             }
             Ok(created) => {
@@ -183,7 +185,11 @@ impl Mayfly {
         tracing::error!(pool = %pool.name, job = %job.job, runner = %slot.runner, why, "no VM made, the job waits");
         let line = Moment::new(clock::now(), format!("waits again: {why}"));
         let given: Result<(), StoreError> = async {
-            self.ledger.requeue(&pool.name, job, line).await?;
+            // A sweep may have taken the slot over: then the job is its business.
+            if self.ledger.slot_of(&slot.runner).await?.is_none() {
+                return Ok(());
+            }
+            self.ledger.requeue(&pool.name, job, slot.runner.slot(), line).await?;
             self.ledger.free(&slot.runner).await
         }
         .await;
@@ -202,9 +208,14 @@ impl Mayfly {
         }
     }
 
-    async fn unregister(&self, pool: &Pool, runner: RunnerId, job: &Waiting, deadline: Instant) {
-        if let Err(error) = self.github.remove(&pool.scope, runner, job.installation, deadline).await {
-            tracing::warn!(pool = %pool.name, %error, "a registration without a VM stays until GitHub drops it");
+    /// Deletes a registration; whether it is gone.
+    async fn unregister(&self, pool: &Pool, runner: RunnerId, job: &Waiting, deadline: Instant) -> bool {
+        match self.github.remove(&pool.scope, runner, job.installation, deadline).await {
+            Ok(removal) => removal == Removal::Gone,
+            Err(error) => {
+                tracing::warn!(pool = %pool.name, %error, "a registration without a VM stays until GitHub drops it");
+                false
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::mayfly::Mayfly;
 use crate::provider::gcp::Going;
 use crate::provider::{Deletion, Provider};
-use crate::store::Moved;
+use crate::store::{Moved, StoreError};
 
 /// A deletion under way, and who carries it out.
 pub(crate) struct Leaving<'a> {
@@ -17,8 +17,11 @@ pub(crate) struct Leaving<'a> {
     going: Going,
 }
 
-/// A job that was taken out of the queue meanwhile is passed over; so many are looked at.
-const QUEUE_TRIES: usize = 5;
+/// A job that somebody else takes out of the queue meanwhile is passed over: so often the queue is read, so many jobs
+/// are read, and so many of them tried.
+const QUEUE_READS: usize = 4;
+const QUEUE_SHOWN: usize = 20;
+const QUEUE_TRIES: usize = 4;
 
 impl Mayfly {
     /// Deletes the VM of a slot in deletion. Where a job waits for the slot, and nobody else watches it, waits until
@@ -48,23 +51,29 @@ impl Mayfly {
             }
             Err(error) => return tracing::warn!(runner = %slot.runner, %error, "deletion left for the sweep"),
         }
-        let gone = in_deletion(slot);
-        let queue = match self.ledger.oldest_waiting(&pool.name, QUEUE_TRIES).await {
-            Ok(queue) => queue,
-            Err(error) => return tracing::warn!(pool = %pool.name, %error, "the slot is left for the sweep"),
-        };
-        for waiting in &queue {
-            match self.hand_over(pool, &gone, waiting, deadline).await {
-                Ok(None) => {}
-                Ok(Some(_)) => return,
-                Err(error) => {
-                    return tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep");
+        if let Err(error) = self.pass_on(pool, &in_deletion(slot), deadline).await {
+            tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep");
+        }
+    }
+
+    /// The slot, whose VM is gone, goes to a waiting job, or is free.
+    async fn pass_on(&self, pool: &Pool, gone: &Slot, deadline: Instant) -> Result<(), StoreError> {
+        for _ in 0..QUEUE_READS {
+            let mut queue = self.ledger.oldest_waiting(&pool.name, QUEUE_SHOWN).await?;
+            if queue.is_empty() {
+                break;
+            }
+            // Any of the oldest: many slots may be passed on at this moment, and GitHub gives its oldest job to the next
+            // runner whoever it was made for.
+            let turn = usize::try_from(crate::random::bits() % QUEUE_SHOWN as u64).unwrap_or(0) % queue.len();
+            queue.rotate_left(turn);
+            for waiting in queue.iter().take(QUEUE_TRIES) {
+                if self.hand_over(pool, gone, waiting, deadline).await?.is_some() {
+                    return Ok(());
                 }
             }
         }
-        if let Err(error) = self.ledger.free(&slot.runner).await {
-            tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep");
-        }
+        self.ledger.free(&gone.runner).await
     }
 
     /// Has the provider delete a slot's VM; what is needed to wait for its end, unless it failed.

@@ -48,19 +48,21 @@ fn built(package: &str, kind: &'static str, target: &str) -> Result<PathBuf, Bui
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let build = || {
         let error = |reason| BuildError { package: package.to_owned(), target: target.to_owned(), reason };
-        build(package, kind, target).map_err(error)
+        build(kind, target).map_err(error)
     };
     built.entry(key).or_insert_with(build).clone()
 }
 
-fn build(package: &str, kind: &str, target: &str) -> Result<PathBuf, String> {
+fn build(kind: &str, target: &str) -> Result<PathBuf, String> {
     let test = std::env::current_exe().map_err(|error| error.to_string())?;
     let layout = Layout::of(&test).ok_or_else(|| format!("{} is in no target directory", test.display()))?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--message-format=json-render-diagnostics", "--package", package])
+        .args(["build", "--quiet", "--message-format=json-render-diagnostics"])
+        // As the tests themselves were built: a package by itself has its dependencies with other features, anew.
+        .arg("--workspace")
         .args([kind, target, "--profile", &layout.profile, "--target-dir"])
         .arg(&layout.directory)
         .stdin(Stdio::null())

@@ -85,7 +85,13 @@ pub fn runner(index: u16) -> RunnerName {
 
 /// A slot taken at 0, for a job.
 pub fn slot(index: u16, job: u64, phase: Phase) -> Slot {
-    Slot { runner: runner(index), purpose: Purpose::Job(JobId(job)), reserved_at: at(0), phase }
+    Slot {
+        runner: runner(index),
+        purpose: Purpose::Job(JobId(job)),
+        displaced: None,
+        reserved_at: at(0),
+        phase,
+    }
 }
 
 pub fn machine() -> Machine {

@@ -76,6 +76,13 @@ pub enum Action {
         /// The slot as it was observed.
         slot: Slot,
     },
+    /// A job that counted on this runner when another took it queues again, unless it was seen to already.
+    Settle {
+        /// The slot as it was observed.
+        slot: Slot,
+        /// The job that was left without a runner.
+        job: JobId,
+    },
     /// A spare runner serves a waiting job.
     Assign {
         /// The slot as it was observed.
@@ -177,6 +184,10 @@ impl<'a> Planner<'a, '_> {
     fn slots(&mut self, ledger: &'a PoolLedger) {
         let mut spares_kept = 0;
         for slot in &ledger.slots {
+            if let Some(job) = slot.displaced {
+                self.displaced(slot, job);
+                continue;
+            }
             let sighting = sight(self.world, slot);
             match &slot.phase {
                 Phase::Reserved => self.reserved(slot, sighting),
@@ -184,6 +195,18 @@ impl<'a> Planner<'a, '_> {
                 Phase::Busy { .. } => self.busy(slot, sighting),
                 Phase::Deleting { watched_until, .. } => self.deleting(slot, sighting, *watched_until),
             }
+        }
+    }
+
+    /// First things first: whatever else is to be done with the slot waits until the job is seen to.
+    fn displaced(&mut self, slot: &Slot, job: JobId) {
+        if stale(slot, self.world.now, self.timing.step_timeout) {
+            self.act(
+                Action::Settle { slot: slot.clone(), job },
+                "its runner took another job than was meant",
+            );
+        } else {
+            self.leave(slot, "the job that it was meant for is being seen to");
         }
     }
 

@@ -191,6 +191,17 @@ fn a_runner_whose_job_is_over_elsewhere_is_spare() {
 }
 
 #[test]
+fn a_job_whose_runner_was_taken_is_seen_to_before_anything_else() {
+    for phase in [busy(), deleting()] {
+        let crossed = Slot { displaced: Some(JobId(5)), ..slot(0, 1, phase) };
+        let mut world = with_job(world(vec![crossed.clone()], vec![], vec![]), 1, Some(JobState::Done));
+        assert_eq!(actions(&world), vec![Action::Settle { slot: crossed, job: JobId(5) }]);
+        world.now = at(10);
+        assert_eq!(actions(&world), vec![], "the invocation that was told of it may be at it");
+    }
+}
+
+#[test]
 fn an_orphan_goes_after_its_grace_and_a_strangers_vm_never() {
     let orphan = vm(7, VmState::Running);
     let odd = Vm { name: "test-but-not-ours".into(), ..orphan.clone() };
@@ -290,7 +301,7 @@ proptest! {
                 Action::Delete { slot } | Action::Retire { slot } | Action::Spare { slot } | Action::Adopt { slot, .. } => {
                     (slot.runner.slot(), None)
                 }
-                Action::Sweep { .. } => continue,
+                Action::Sweep { .. } | Action::Settle { .. } => continue,
             };
             prop_assert!(slots.insert(index), "{index} twice");
             if let Some(job) = job {

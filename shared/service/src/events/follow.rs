@@ -12,7 +12,7 @@ use super::Settle;
 use crate::clock;
 use crate::mayfly::Mayfly;
 use crate::removal::in_deletion;
-use crate::store::{JobWritten, Moved, StoreError, Take};
+use crate::store::{JobWritten, Moved, StoreError, Take, Was};
 
 impl Mayfly {
     pub(super) async fn settle(&self, pool: &Pool, settle: Settle, deadline: Instant) {
@@ -47,37 +47,50 @@ impl Mayfly {
             self.ledger.drop_waiting(&pool.name, &waiting).await?;
         }
         let own = before.as_ref().and_then(|before| before.state.slot());
-        let ran_on = ran_on.map(|(runner, slot)| (runner.slot(), slot.and_then(|slot| slot.purpose.job())));
-        match self::settle(job.id, own, ran_on) {
-            Settlement::Nothing => Ok(()),
+        // The job that the runner was meant for: displaced just now, or before and not seen to yet.
+        let meant = |slot: &Slot| slot.displaced.or(slot.purpose.job());
+        let taken = ran_on.as_ref().map(|(runner, slot)| (runner.slot(), slot.as_ref().and_then(meant)));
+        let left = match self::settle(job.id, own, taken) {
+            Settlement::Nothing => return Ok(()),
+            Settlement::Spare { slot } => return self.make_spare(pool, job.id, slot, deadline).await,
             Settlement::Reassign { job: left, slot } => {
-                self.reassign(pool, job.id, left, slot, deadline).await
+                let lost = taken.map_or(slot, |(index, _)| index);
+                self.reassign(pool, job.id, (left, lost), slot, deadline).await?;
+                left
             }
-            Settlement::Requeue { job: left } => self.queue_again(pool, left, deadline).await,
-            Settlement::Spare { slot } => self.make_spare(pool, job.id, slot, deadline).await,
+            Settlement::Requeue { job: left } => {
+                if let Some((lost, _)) = taken {
+                    self.queue_again(pool, left, lost, deadline).await?;
+                }
+                left
+            }
+        };
+        match ran_on {
+            Some((runner, _)) => self.ledger.settled(&runner, left).await,
+            None => Ok(()),
         }
     }
 
-    /// The job `left` gets the slot that was meant for `job`.
+    /// The job `left`, which counted on the slot `lost`, gets the slot that was meant for `job`.
     async fn reassign(
         &self,
         pool: &Pool,
         job: JobId,
-        left: JobId,
+        (left, lost): (JobId, SlotIndex),
         slot: SlotIndex,
         deadline: Instant,
     ) -> Result<(), StoreError> {
         let Some(slot) = self.meant_for(pool, slot, job).await? else {
-            return self.queue_again(pool, left, deadline).await;
+            return self.queue_again(pool, left, lost, deadline).await;
         };
         if self.ledger.repurpose(&slot, Purpose::Job(left)).await? == Moved::No {
-            return self.queue_again(pool, left, deadline).await;
+            return self.queue_again(pool, left, lost, deadline).await;
         }
         let line =
             Moment::new(clock::now(), format!("its runner took another job; assigned to {}", slot.runner));
         let state = JobState::Assigned { slot: slot.runner.slot() };
         tracing::info!(pool = %pool.name, job = %left, runner = %slot.runner, "crossed jobs: gets the other's runner");
-        if !self.ledger.job_assigned(left, &state, line).await? {
+        if !self.ledger.job_assigned(left, Was::WaitingOr(lost), &state, line).await? {
             // It needs none any more; nor does anybody else need this runner.
             let meant = Slot { purpose: Purpose::Job(left), ..slot };
             self.ledger.repurpose(&meant, Purpose::Spare { since: clock::now() }).await?;
@@ -85,9 +98,15 @@ impl Mayfly {
         Ok(())
     }
 
-    async fn queue_again(&self, pool: &Pool, job: JobId, deadline: Instant) -> Result<(), StoreError> {
-        if self.requeue(pool, job, "its runner took another job").await? {
-            self.serve_queue(pool, deadline).await;
+    async fn queue_again(
+        &self,
+        pool: &Pool,
+        job: JobId,
+        lost: SlotIndex,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        if self.requeue(pool, job, lost, "its runner took another job").await? {
+            self.serve_first(pool, job, deadline).await;
         }
         Ok(())
     }

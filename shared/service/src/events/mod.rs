@@ -40,7 +40,7 @@ pub enum Follow {
     /// A slot was claimed for a job: its VM is to be made.
     Provision(Box<(Slot, Waiting)>),
     /// The job waits: perhaps something became free meanwhile.
-    Queue,
+    Queue(JobId),
     /// The job was taken by a runner, ended, or is held.
     Settle(Box<Settle>),
 }
@@ -118,7 +118,7 @@ impl Mayfly {
         match self.ledger.enqueue(&job).await? {
             Enqueued::Waiting => {
                 tracing::info!(pool = %pool.name, job = %job.id, "job waits: the pool is full");
-                Ok(Some(Follow::Queue))
+                Ok(Some(Follow::Queue(job.id)))
             }
             Enqueued::Known(known) => Ok(known_already(pool, &known)),
         }
@@ -177,7 +177,7 @@ impl Mayfly {
                 let (slot, waiting) = *claimed;
                 Box::pin(self.provision(pool, &slot, &waiting, deadline)).await;
             }
-            Follow::Queue => Box::pin(self.serve_queue(pool, deadline)).await,
+            Follow::Queue(job) => Box::pin(self.serve_first(pool, job, deadline)).await,
             Follow::Settle(settle) => Box::pin(self.settle(pool, *settle, deadline)).await,
         }
     }

@@ -242,7 +242,7 @@ impl GitHub {
 
     /// How far a job is; for when its events may have been lost.
     pub async fn job_progress(&self, job: &Job, deadline: Instant) -> Result<JobProgress, GitHubError> {
-        const DOING: &str = "looking a job up";
+        const DOING: &str = LOOKING_A_JOB_UP;
         let scope = Scope::Repository(job.repository.clone());
         let path = format!("{}/actions/jobs/{}", scope_path(&scope), job.id);
         match self.send(&scope, job.installation, Call::get(DOING, &path), deadline).await? {
@@ -333,6 +333,7 @@ impl GitHub {
 const UNAUTHORIZED: u16 = 401;
 /// They are, but do not allow this.
 const FORBIDDEN: u16 = 403;
+const LOOKING_A_JOB_UP: &str = "looking a job up";
 
 fn jit_request(runner: &RunnerName, group: u64, labels: &Labels) -> serde_json::Value {
     json!({
@@ -354,7 +355,7 @@ fn scope_path(scope: &Scope) -> String {
 fn refused(doing: &'static str, scope: &Scope, said: Said) -> GitHubError {
     let Said { status, message } = said;
     // What it finds wrong with a request has nothing to do with permissions.
-    let why = if status == NOT_FOUND { told(scope, &message) } else { message };
+    let why = if status == NOT_FOUND { told(doing, scope, &message) } else { message };
     GitHubError::Refused { doing, status, why }
 }
 
@@ -362,7 +363,7 @@ fn refused(doing: &'static str, scope: &Scope, said: Said) -> GitHubError {
 fn hinted(scope: &Scope, error: GitHubError) -> GitHubError {
     match error {
         GitHubError::Refused { doing, status: status @ FORBIDDEN, why } => {
-            GitHubError::Refused { doing, status, why: told(scope, &why) }
+            GitHubError::Refused { doing, status, why: told(doing, scope, &why) }
         }
         GitHubError::Refused { doing, status: status @ UNAUTHORIZED, why } => {
             let why = format!("{why}; has the token expired, or been revoked?");
@@ -375,10 +376,13 @@ fn hinted(scope: &Scope, error: GitHubError) -> GitHubError {
 }
 
 /// GitHub answers 404 for what exists but must not be seen: say so.
-fn told(scope: &Scope, why: &str) -> String {
+fn told(doing: &str, scope: &Scope, why: &str) -> String {
     let (what, permission) = match scope {
         Scope::Organization(_) => {
             ("organization", "the organization permission `Self-hosted runners: write`")
+        }
+        Scope::Repository(_) if doing == LOOKING_A_JOB_UP => {
+            ("repository", "the repository permission `Actions: read`")
         }
         Scope::Repository(_) => ("repository", "the repository permission `Administration: write`"),
         Scope::Enterprise(_) => {

@@ -1,11 +1,12 @@
 //! Claims: a job and its slot are taken together or not at all.
 
 use jiff::Timestamp;
-use mayfly_core::ids::{JobId, PoolName};
-use mayfly_core::job::{Job, JobState, Waiting};
+use mayfly_core::ids::{JobId, PoolName, SlotIndex};
+use mayfly_core::job::{Job, JobState, Moment, Waiting};
 use mayfly_core::slot::{Purpose, Slot};
 
 use super::item::{Reader, moment, number, slot_key_of, text, waiting_item, waiting_key};
+use super::jobs::Was;
 use super::slots::{repurpose, retake};
 use super::write::{Transacted, Write, Written};
 use super::{Ledger, StoreError};
@@ -94,19 +95,22 @@ impl Ledger {
         }
     }
 
-    /// Queues a job again that lost its runner or got none. Its state follows the entry, so that a job is never
+    /// Queues a job again that lost the runner in this slot, or got none; `false` where it does not count on the slot any
+    /// more. Its state follows the entry, so that a job is never
     /// waiting without being in the queue.
     pub async fn requeue(
         &self,
         pool: &PoolName,
         waiting: &Waiting,
-        line: mayfly_core::job::Moment,
-    ) -> Result<(), StoreError> {
+        lost: SlotIndex,
+        line: Moment,
+    ) -> Result<bool, StoreError> {
         self.put_waiting(pool, waiting).await?;
-        if !self.job_assigned(waiting.job, &JobState::Waiting, line).await? {
+        let waits = self.job_assigned(waiting.job, Was::WaitingOr(lost), &JobState::Waiting, line).await?;
+        if !waits {
             self.drop_waiting(pool, waiting).await?;
         }
-        Ok(())
+        Ok(waits)
     }
 
     /// Takes a free slot, or a spare runner, for a waiting job; `false` when somebody else was quicker.

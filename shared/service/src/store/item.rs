@@ -161,7 +161,9 @@ impl<'a> Reader<'a> {
             (None, None) => return Err(self.corrupt("it has no job and is not spare")),
         };
         let reserved_at = self.moment("reserved_at")?;
-        Ok(Slot { runner, purpose, reserved_at, phase: self.phase()? })
+        // Written with every start; only another job than the one that runs was displaced.
+        let displaced = self.maybe_number("displaced")?.map(JobId).filter(|job| Some(*job) != purpose.job());
+        Ok(Slot { runner, purpose, displaced, reserved_at, phase: self.phase()? })
     }
 
     fn phase(&self) -> Result<Phase, StoreError> {

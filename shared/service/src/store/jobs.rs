@@ -1,7 +1,7 @@
 //! Jobs: an upsert for each thing that can happen to one, so that events may come late, twice or not at all.
 
 use jiff::Timestamp;
-use mayfly_core::ids::JobId;
+use mayfly_core::ids::{JobId, SlotIndex};
 use mayfly_core::job::{Job, JobState, Moment};
 use mayfly_core::slot::later;
 
@@ -18,36 +18,58 @@ pub enum JobWritten {
     Known(Job),
 }
 
+/// How far a job is thought to be that is given a slot, or loses one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Was {
+    /// It waits.
+    Waiting,
+    /// It waits, or counts on this slot.
+    WaitingOr(SlotIndex),
+}
+
 /// Appends a line to a timeline, or writes over its last one: a job that is tried again with every sweep must not grow
 /// beyond what an item can hold. Past the end of a list DynamoDB appends.
 const NEXT_LINE: &str = "timeline[23] = :line";
 
 impl Ledger {
     /// The job was taken by a runner, is over, or is held for approval; `job` holds what the event knows, the state,
-    /// and a line for the timeline. Events come late: an end is never taken back, and a running job is not held.
+    /// and a line for the timeline. Events come late: an end is never taken back, and a job that is known is not held,
+    /// since the event may be older than its approval. At worst a VM waits for a job that is not approved yet, and goes.
     pub async fn job_left(&self, job: &Job) -> Result<JobWritten, StoreError> {
         let write = if job.state == JobState::Held {
-            let condition = "attribute_not_exists(pk) OR NOT #state IN (:done, :running)";
-            self.job_write(job, condition).value(":running", text("running"))
+            self.job_write(job, "attribute_not_exists(pk)")
         } else {
-            self.job_write(job, "attribute_not_exists(pk) OR #state <> :done")
+            self.job_write(job, "attribute_not_exists(pk) OR #state <> :done").value(":done", text("done"))
         };
-        self.job_written(write.value(":done", text("done"))).await
+        self.job_written(write).await
     }
 
-    /// A waiting job, or one whose runner was taken by another, has a slot now. Does nothing where the job is further
-    /// already: `false`.
-    pub async fn job_assigned(&self, job: JobId, state: &JobState, line: Moment) -> Result<bool, StoreError> {
+    /// A job that waits, or lost its runner, has a slot now, or waits again. Does nothing where the job is not as it was
+    /// thought to be: `false`.
+    pub async fn job_assigned(
+        &self,
+        job: JobId,
+        was: Was,
+        state: &JobState,
+        line: Moment,
+    ) -> Result<bool, StoreError> {
         let update = match state.slot() {
             Some(_) => format!("SET #state = :state, slot = :slot, {NEXT_LINE}"),
             None => format!("SET #state = :state, {NEXT_LINE} REMOVE slot"),
         };
-        let write = Write::update(job_key(job), update, "#state IN (:waiting, :assigned)")
+        let condition = match was {
+            Was::Waiting => "#state = :waiting",
+            Was::WaitingOr(_) => "#state = :waiting OR (#state = :assigned AND slot = :was)",
+        };
+        let write = Write::update(job_key(job), update, condition)
             .name("#state", "state")
             .value(":state", text(state.as_str()))
             .value(":waiting", text("waiting"))
-            .value(":assigned", text("assigned"))
             .value(":line", timeline_entry(&line));
+        let write = match was {
+            Was::Waiting => write,
+            Was::WaitingOr(slot) => write.value(":assigned", text("assigned")).value(":was", number(slot)),
+        };
         let write = match state.slot() {
             Some(slot) => write.value(":slot", number(slot)),
             None => write,

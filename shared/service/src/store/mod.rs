@@ -24,7 +24,7 @@ mod table;
 mod write;
 
 pub use claim::{Claim, Enqueued, Take, to_milliseconds};
-pub use jobs::JobWritten;
+pub use jobs::{JobWritten, Was};
 pub use pool::PoolState;
 pub use slots::Moved;
 pub use table::{CreateTable, create_table};

@@ -1,7 +1,7 @@
 //! Slots: moved from phase to phase by conditional updates made from the core's own table of transitions.
 
 use jiff::Timestamp;
-use mayfly_core::ids::RunnerName;
+use mayfly_core::ids::{JobId, RunnerName};
 use mayfly_core::slot::{Machine, PhaseKind, Purpose, Slot, SlotEvent};
 
 use super::item::{Reader, moment, number, slot_key_of, text};
@@ -10,6 +10,7 @@ use super::{Ledger, StoreError};
 
 /// What became of a conditional write to a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is looked at once and never kept")]
 pub enum Moved {
     /// It was made; this is the slot as it was before.
     From(Slot),
@@ -35,7 +36,11 @@ impl Ledger {
                 "SET phase = :booting, since = :now, provider = :provider, vm_at = :at, runner_id = :id"
             }
             SlotEvent::Online => "SET phase = :idle, since = :now",
-            SlotEvent::Started { .. } => "SET phase = :busy, since = :now, job = :job REMOVE spare_since",
+            SlotEvent::Started { .. } => {
+                // What the runner was meant for is kept in the same write, until it is seen to.
+                "SET phase = :busy, since = :now, displaced = if_not_exists(job, :job), job = :job \
+                 REMOVE spare_since"
+            }
             SlotEvent::Ended | SlotEvent::Retired => {
                 "SET phase = :deleting, since = :now REMOVE watched_until"
             }
@@ -61,9 +66,18 @@ impl Ledger {
 
     /// Frees the slot, where it is still this runner's.
     pub async fn free(&self, runner: &RunnerName) -> Result<(), StoreError> {
-        let write =
-            Write::delete(slot_key_of(runner), "runner = :runner").value(":runner", text(runner.as_str()));
+        let write = Write::delete(slot_key_of(runner), format!("runner = :runner AND {SETTLED}"))
+            .value(":runner", text(runner.as_str()));
         self.write(write, "freeing a slot").await.map(|_| ())
+    }
+
+    /// The job that a slot's runner was meant for is seen to.
+    pub async fn settled(&self, runner: &RunnerName, job: JobId) -> Result<(), StoreError> {
+        let condition = "runner = :runner AND displaced = :job";
+        let write = Write::update(slot_key_of(runner), "REMOVE displaced", condition)
+            .value(":runner", text(runner.as_str()))
+            .value(":job", number(job));
+        self.write(write, "settling a slot").await.map(|_| ())
     }
 
     async fn moved(&self, write: Write, doing: &'static str) -> Result<Moved, StoreError> {
@@ -73,6 +87,9 @@ impl Ledger {
         }
     }
 }
+
+/// No job is left without a runner on account of this slot.
+const SETTLED: &str = "(attribute_not_exists(displaced) OR displaced = job)";
 
 /// An update of a slot that is still this runner's and in one of these phases.
 fn slot_write(runner: &RunnerName, update: &str, condition: String, allowed: &[PhaseKind]) -> Write {
@@ -117,15 +134,19 @@ pub(super) fn retake(old: &Slot, new: &Slot) -> Write {
     };
     let update = format!(
         "SET runner = :new, {purpose}, reserved_at = :now, since = :now, phase = :reserved \
-         REMOVE provider, vm_at, runner_id, watched_until, {stale}"
+         REMOVE provider, vm_at, runner_id, watched_until, displaced, {stale}"
     );
-    Write::update(slot_key_of(&old.runner), update, "runner = :runner AND phase = :phase")
-        .value(":runner", text(old.runner.as_str()))
-        .value(":phase", text(old.phase.kind().as_str()))
-        .value(":new", text(new.runner.as_str()))
-        .value(":purpose", value)
-        .value(":now", moment(new.reserved_at))
-        .value(":reserved", text("reserved"))
+    Write::update(
+        slot_key_of(&old.runner),
+        update,
+        format!("runner = :runner AND phase = :phase AND {SETTLED}"),
+    )
+    .value(":runner", text(old.runner.as_str()))
+    .value(":phase", text(old.phase.kind().as_str()))
+    .value(":new", text(new.runner.as_str()))
+    .value(":purpose", value)
+    .value(":now", moment(new.reserved_at))
+    .value(":reserved", text("reserved"))
 }
 
 fn machine_values(write: Write, machine: &Machine) -> Write {

@@ -67,6 +67,12 @@ impl Mayfly {
                 let moved = self.ledger.repurpose(slot, Purpose::Spare { since: clock::now() }).await?;
                 Ok(moved_or(moved, "it is spare now"))
             }
+            Action::Settle { slot, job } => {
+                let waits =
+                    self.requeue(pool, *job, slot.runner.slot(), "its runner took another job").await?;
+                self.ledger.settled(&slot.runner, *job).await?;
+                Ok(if waits { format!("job {job} waits") } else { format!("job {job} was seen to already") })
+            }
             Action::Assign { slot, waiting } => {
                 let served = self.serve(pool, waiting, &Take::Spare(slot.clone()), deadline).await?;
                 Ok(provisioned(served))
@@ -96,7 +102,7 @@ impl Mayfly {
                 Ok("the slot is free".to_owned())
             }
             Next::Requeue(job) => {
-                self.requeue(pool, *job, "its slot is beyond max_runners").await?;
+                self.requeue(pool, *job, slot.runner.slot(), "its slot is beyond max_runners").await?;
                 self.ledger.free(&slot.runner).await?;
                 Ok(format!("the slot is free, job {job} waits"))
             }
@@ -182,6 +188,7 @@ fn named(action: &Action) -> (&'static str, String) {
         Action::Retire { slot } => ("retire", slot.runner.to_string()),
         Action::Adopt { slot, .. } => ("adopt", slot.runner.to_string()),
         Action::Spare { slot } => ("spare", slot.runner.to_string()),
+        Action::Settle { slot, .. } => ("settle", slot.runner.to_string()),
         Action::Assign { slot, .. } => ("assign", slot.runner.to_string()),
         Action::Serve { waiting, .. } => ("serve", format!("job {}", waiting.job)),
         Action::Sweep { vm } => ("sweep", vm.name.clone()),

@@ -8,7 +8,7 @@ use futures_util::stream;
 use mayfly_core::ids::{Deployment, RunnerName, SlotIndex};
 use mayfly_core::job::{JobState, Moment};
 use mayfly_core::slot::{Slot, SlotEvent};
-use mayfly_service::store::{Claim, Ledger, Take};
+use mayfly_service::store::{Claim, Ledger, Take, Was};
 use mayfly_testkit::table::Usage;
 
 use super::story::{RETENTION, Story, TABLE, at, machine, number, placed, pool, started, text};
@@ -76,7 +76,11 @@ async fn the_life_of_a_job_that_waits_costs_thirteen_write_units() {
     assert!(story.ledger.hand_over(&old, &new, &job.waiting()).await.unwrap());
     let line = Moment::new(at(5), format!("assigned to {}", new.runner));
     assert!(
-        story.ledger.job_assigned(job.id, &JobState::Assigned { slot: SlotIndex(3) }, line).await.unwrap()
+        story
+            .ledger
+            .job_assigned(job.id, Was::Waiting, &JobState::Assigned { slot: SlotIndex(3) }, line)
+            .await
+            .unwrap()
     );
     story.rest_of_life(&new, 1).await;
     let spent = story.spent();

@@ -6,7 +6,7 @@ use futures_util::future::{BoxFuture, join_all};
 use mayfly_core::ids::{JobId, SlotIndex};
 use mayfly_core::job::{JobState, Moment};
 use mayfly_core::slot::{Purpose, SlotEvent};
-use mayfly_service::store::{Claim, Ledger, Moved, StoreError, Take, create_table, local_aws_config};
+use mayfly_service::store::{Claim, Ledger, Moved, StoreError, Take, Was, create_table, local_aws_config};
 use mayfly_testkit::tcp_proxy::{Link, TcpProxy};
 use mayfly_testkit::wait_for;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,13 +30,15 @@ async fn all_unavailable(story: &Story, ledger: &Ledger) -> Vec<String> {
     let asked: Vec<Told<'_>> = vec![
         Box::pin(async { ledger.claim(&job, &free).await.err() }),
         Box::pin(async { ledger.enqueue(&queued).await.err() }),
-        Box::pin(async { ledger.requeue(pool, &waiting, line.clone()).await.err() }),
+        Box::pin(async { ledger.requeue(pool, &waiting, SlotIndex(1), line.clone()).await.err() }),
         Box::pin(async { ledger.serve(pool, &waiting, &free).await.err() }),
         Box::pin(async { ledger.hand_over(&slot, &new, &waiting).await.err() }),
         Box::pin(async { ledger.renew(&slot, &new).await.err() }),
         Box::pin(async { ledger.drop_waiting(pool, &waiting).await.err() }),
         Box::pin(async { ledger.job_left(&held).await.err() }),
-        Box::pin(async { ledger.job_assigned(JobId(1), &JobState::Waiting, line.clone()).await.err() }),
+        Box::pin(async {
+            ledger.job_assigned(JobId(1), Was::Waiting, &JobState::Waiting, line.clone()).await.err()
+        }),
         Box::pin(async { ledger.note(JobId(1), line.clone()).await.err() }),
         Box::pin(async { ledger.slot_event(&slot.runner, &SlotEvent::Ended, at(1)).await.err() }),
         Box::pin(async { ledger.repurpose(&slot, spare).await.err() }),

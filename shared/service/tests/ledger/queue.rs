@@ -3,7 +3,7 @@
 use mayfly_core::ids::{JobId, SlotIndex};
 use mayfly_core::job::{Job, JobState, Moment, Waiting};
 use mayfly_core::slot::{Phase, Purpose, Slot, SlotEvent};
-use mayfly_service::store::{Enqueued, JobWritten, Take};
+use mayfly_service::store::{Enqueued, JobWritten, Take, Was};
 
 use super::story::{Story, at, placed, pool, started};
 
@@ -16,7 +16,7 @@ impl Story {
 
     async fn requeue(&self, job: &Job) {
         let line = Moment::new(at(1), "waits again");
-        self.ledger.requeue(&self.pool, &job.waiting(), line).await.unwrap();
+        self.ledger.requeue(&self.pool, &job.waiting(), SlotIndex(3), line).await.unwrap();
     }
 }
 
@@ -103,10 +103,24 @@ async fn a_waiting_job_is_taken_out_of_the_queue_and_gets_the_slot() {
     assert!(story.ledger.serve(&story.pool, &waiting, &Take::Free(slot.clone())).await.unwrap());
     assert_eq!((story.slot_at(3).await, story.queue().await), (Some(slot), vec![]));
     let state = JobState::Assigned { slot: SlotIndex(3) };
-    assert!(story.ledger.job_assigned(JobId(1), &state, Moment::new(at(5), "assigned")).await.unwrap());
+    assert!(
+        story
+            .ledger
+            .job_assigned(JobId(1), Was::Waiting, &state, Moment::new(at(5), "assigned"))
+            .await
+            .unwrap()
+    );
     assert_eq!(story.state(1).await, Some(state.clone()));
+    let again = Moment::new(at(5), "a second time");
+    assert!(
+        !story.ledger.job_assigned(JobId(1), Was::Waiting, &state, again).await.unwrap(),
+        "no second slot"
+    );
     story.ledger.job_left(&story.job(1, JobState::Done)).await.unwrap();
-    assert!(!story.ledger.job_assigned(JobId(1), &state, Moment::new(at(6), "late")).await.unwrap());
+    let late = Moment::new(at(6), "late");
+    for was in [Was::Waiting, Was::WaitingOr(SlotIndex(3))] {
+        assert!(!story.ledger.job_assigned(JobId(1), was, &state, late.clone()).await.unwrap());
+    }
     assert_eq!(story.state(1).await, Some(JobState::Done));
 }
 
