@@ -241,7 +241,7 @@ gpu_type = "nvidia-tesla-t4"
 orphan_grace = "2s"
 step_timeout = "3s"
 check_after = "2s"
-cooldown = "2s"
+cooldown = "30s"
 "#
         ),
     );
