@@ -118,7 +118,7 @@ impl Mayfly {
     pub async fn receive(&self, gate: &Gate, request: Request<'_>) -> (Answer, Option<Work>) {
         match (request.path, request.method) {
             ("/webhook", "POST") => self.webhook(gate, request).await,
-            ("/healthz", "GET" | "HEAD") => {
+            ("/healthz", "GET") => {
                 (Answer::new(200, json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")})), None)
             }
             ("/webhook" | "/healthz", _) => (Answer::error(405, "method not allowed"), None),

@@ -80,7 +80,14 @@ impl Mayfly {
                     endpoint: endpoint.clone(),
                     credentials: gcp.clone(),
                 }))),
-                ProviderConfig::Proxmox { .. } => return Err(StartError::Unsupported(name.clone())),
+                ProviderConfig::Proxmox { .. } => {
+                    let mut placements = config.policy.pools.iter().flat_map(|pool| &pool.placements);
+                    if placements.any(|placement| &placement.provider == name) {
+                        return Err(StartError::Unsupported(name.clone()));
+                    }
+                    tracing::warn!(provider = %name, "left out: this version makes VMs on `gcp` only");
+                    continue;
+                }
             };
             providers.insert(name.clone(), provider);
         }

@@ -14,7 +14,6 @@ use crate::clock;
 use crate::github::{GitHubError, Removal};
 use crate::mayfly::Mayfly;
 use crate::provision::Provisioned;
-use crate::removal::in_deletion;
 use crate::store::{Moved, StoreError, Take};
 
 /// So many steps are under way at a time: most of a step is waiting for others, and GitHub takes at most a hundred
@@ -111,7 +110,8 @@ impl Mayfly {
         }
     }
 
-    /// Nothing runs on the slot's VM: it goes, and with it a registration that no job has used up.
+    /// Nothing runs on the slot's VM: it goes, and with it a registration that no job has used up. A sweep does not wait for
+    /// the end of a deletion: the next one finds it.
     async fn end(&self, pool: &Pool, slot: &Slot, deadline: Instant) -> Result<String, StepError> {
         match slot.phase {
             Phase::Deleting { .. } => {}
@@ -124,7 +124,7 @@ impl Mayfly {
                 }
             }
         }
-        self.remove(pool, &in_deletion(slot), deadline).await;
+        self.delete_vm_of(slot, deadline).await;
         Ok("its VM is being deleted".to_owned())
     }
 
@@ -136,7 +136,7 @@ impl Mayfly {
         if moved == Moved::No {
             return Ok(LOST.to_owned());
         }
-        self.remove(pool, &in_deletion(slot), deadline).await;
+        self.delete_vm_of(slot, deadline).await;
         Ok("its VM is being deleted".to_owned())
     }
 
