@@ -145,7 +145,7 @@ impl Mayfly {
         deadline: Instant,
     ) -> Result<Option<Provisioned>, StoreError> {
         let Some(mut job) = self.ledger.job(job).await? else {
-            self.ledger.free(&old.runner).await?;
+            self.ledger.free(old).await?;
             return Ok(None);
         };
         let state = match self.github.job_progress(&job, deadline).await {
@@ -170,7 +170,7 @@ impl Mayfly {
                 job.state = state;
                 self.ledger.job_left(&job).await?;
             }
-            self.ledger.free(&old.runner).await?;
+            self.ledger.free(old).await?;
             return Ok(None);
         }
         let new = self.new_slot(pool, old.runner.slot(), Purpose::Job(job.id));
@@ -195,7 +195,7 @@ impl Mayfly {
         if !self.ledger.job_assigned(waiting.job, was, &state, line).await? {
             // It ended, or was started elsewhere, while its entry was still in the queue.
             tracing::info!(pool = %pool.name, job = %waiting.job, "the job needs no runner any more");
-            self.ledger.free(&slot.runner).await?;
+            self.ledger.free(slot).await?;
             return Ok(None);
         }
         tracing::info!(pool = %pool.name, job = %waiting.job, runner = %slot.runner, "waiting job gets a slot");

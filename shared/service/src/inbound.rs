@@ -138,7 +138,19 @@ impl Mayfly {
         }
         match request.event {
             Some("workflow_job") => {}
-            Some(other) => return (Answer::ignored(format!("event {other}")), None),
+            Some(other) => {
+                // What is no JSON is told so whatever it is: it shows a hook that was set to send forms.
+                return match serde_json::from_slice::<serde::de::IgnoredAny>(request.body) {
+                    Ok(_) => (Answer::ignored(format!("event {other}")), None),
+                    Err(_) => (
+                        Answer::error(
+                            400,
+                            "the body is no JSON; set the webhook's content type to application/json",
+                        ),
+                        None,
+                    ),
+                };
+            }
             None => return (Answer::error(400, "X-GitHub-Event is missing"), None),
         }
         let event = match parse(request.body) {

@@ -39,7 +39,9 @@ impl Mayfly {
     /// Makes the VM of a slot that was taken for a job. Whatever happens, the job is not lost: it is on its way, in
     /// the queue, or its slot is taken up by a sweep.
     pub async fn provision(&self, pool: &Pool, slot: &Slot, job: &Waiting, deadline: Instant) -> Provisioned {
-        let registering = self.github.register(pool, &slot.runner, job.installation, deadline);
+        // A sweep takes the slot up after `step_timeout`: whoever is at it has stopped well before.
+        let making = deadline.min(Instant::now() + self.policy.timing.step_timeout.mul_f64(0.75));
+        let registering = self.github.register(pool, &slot.runner, job.installation, making);
         let preparing = async {
             for (placement, provider) in self.placements(pool) {
                 provider.prepare(placement).await;
@@ -59,15 +61,20 @@ impl Mayfly {
         let mut passed_over = Vec::new();
         for (placement, provider) in self.placements(pool) {
             let tried =
-                self.try_placement(pool, slot, job, (placement, provider), &registration, &state, deadline);
+                self.try_placement(pool, slot, job, (placement, provider), &registration, &state, making);
             match tried.await {
                 Tried::Made(created) => return self.made(pool, slot, job, created, passed_over).await,
                 Tried::PassedOver(why) => passed_over.push(format!("{}: {why}", placement.provider)),
                 Tried::Unclear(why) => return Self::unclear(pool, slot, job, why),
             }
         }
-        self.unregister(pool, registration.runner_id, job, deadline).await;
-        self.give_back(pool, slot, job, passed_over.join("; ")).await
+        let why = passed_over.join("; ");
+        if self.unregister(pool, registration.runner_id, job, deadline).await {
+            self.give_back(pool, slot, job, why).await
+        } else {
+            // The slot remembers the name, so that a sweep finds the registration.
+            Self::unclear(pool, slot, job, why)
+        }
     }
 
     #[expect(
@@ -171,11 +178,16 @@ impl Mayfly {
         job: &Waiting,
         error: &GitHubError,
     ) -> Provisioned {
-        if let GitHubError::RateLimited { retry_after, .. } = error {
-            let until = later(clock::now(), *retry_after);
-            if let Err(error) = self.ledger.hold_github(&pool.name, until).await {
-                tracing::warn!(pool = %pool.name, %error, "GitHub's retry-after is not remembered");
+        match error {
+            GitHubError::RateLimited { retry_after, .. } => {
+                let until = later(clock::now(), *retry_after);
+                if let Err(error) = self.ledger.hold_github(&pool.name, until).await {
+                    tracing::warn!(pool = %pool.name, %error, "GitHub's retry-after is not remembered");
+                }
             }
+            GitHubError::Refused { .. } => {}
+            // It may have registered the runner all the same: the slot remembers the name until a sweep has looked.
+            GitHubError::Unavailable { .. } => return Self::unclear(pool, slot, job, error.to_string()),
         }
         self.give_back(pool, slot, job, error.to_string()).await
     }
@@ -190,7 +202,7 @@ impl Mayfly {
                 return Ok(());
             }
             self.ledger.requeue(&pool.name, job, slot.runner.slot(), line).await?;
-            self.ledger.free(&slot.runner).await
+            self.ledger.free(slot).await
         }
         .await;
         match given {

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use mayfly_core::job::JobState;
 use mayfly_core::policy::Pool;
-use mayfly_core::slot::{Phase, Slot, SlotEvent, VmPlace, later};
+use mayfly_core::slot::{Phase, Purpose, Slot, SlotEvent, VmPlace, later};
 
 use crate::clock;
 use crate::mayfly::Mayfly;
@@ -56,8 +57,14 @@ impl Mayfly {
         }
     }
 
-    /// The slot, whose VM is gone, goes to a waiting job, or is free.
+    /// The slot, whose VM is gone, goes to its own job, if that still counts on it, to a waiting one, or is free.
     async fn pass_on(&self, pool: &Pool, gone: &Slot, deadline: Instant) -> Result<(), StoreError> {
+        if let Purpose::Job(own) = gone.purpose
+            && let Some(job) = self.ledger.job(own).await?
+            && job.state == (JobState::Assigned { slot: gone.runner.slot() })
+        {
+            return self.renew(pool, gone, own, deadline).await.map(|_| ());
+        }
         for _ in 0..QUEUE_READS {
             let mut queue = self.ledger.oldest_waiting(&pool.name, QUEUE_SHOWN).await?;
             if queue.is_empty() {
@@ -73,7 +80,7 @@ impl Mayfly {
                 }
             }
         }
-        self.ledger.free(&gone.runner).await
+        self.ledger.free(gone).await
     }
 
     /// Has the provider delete a slot's VM; what is needed to wait for its end, unless it failed.
@@ -110,12 +117,15 @@ impl Mayfly {
 
     /// The VM's place was never recorded: each provider looks for its name.
     async fn delete_somewhere(&self, name: &str, deadline: Instant) -> Option<Leaving<'_>> {
-        let mut found = None;
+        let mut found: Option<Leaving<'_>> = None;
         for (provider_name, provider) in self.providers() {
             match provider.delete(name, None, deadline).await {
-                Ok(going) => found = Some(Leaving { provider, going }),
+                // Gone from one provider says nothing of the others.
+                Ok(going) if found.is_none() || !going.is_gone() => found = Some(Leaving { provider, going }),
+                Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(vm = name, provider = %provider_name, %error, "deletion left for the sweep");
+                    return None;
                 }
             }
         }

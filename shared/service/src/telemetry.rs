@@ -70,5 +70,11 @@ fn quiet(filter: Targets) -> Targets {
         "lambda_http",
         "lambda_extension",
     ];
-    loud.into_iter().fold(filter, |filter, target| filter.with_target(target, LevelFilter::WARN))
+    // A directive for a part of such a crate would win over one for the whole.
+    let of_loud = |target: &str| loud.iter().any(|name| target.split("::").next() == Some(name));
+    let default = filter.default_level().unwrap_or(LevelFilter::OFF);
+    let kept = filter.iter().filter(|(target, _)| !of_loud(target));
+    let kept = kept.map(|(target, level)| (target.to_owned(), level));
+    let quieted = loud.iter().map(|target| ((*target).to_owned(), LevelFilter::WARN));
+    Targets::new().with_default(default).with_targets(kept.chain(quieted))
 }

@@ -71,6 +71,12 @@ async fn a_body_that_is_too_large_or_not_understood_is_told_so() {
         let message = answer["error"].as_str().unwrap_or_default();
         assert!(status == 400 && message.contains(says) && message.lines().count() == 1, "{status} {answer}");
     }
+    let form = Delivery::raw("ping", "guid", "payload=%7B%22zen%22%3A1%7D", &stage.webhook_secret);
+    let (status, answer) = stage.answer_to(&form).await;
+    assert!(
+        status == 400 && answer["error"].as_str().unwrap().contains("application/json"),
+        "{status} {answer}"
+    );
     stage.nothing_stored();
     stage.check().await;
 }

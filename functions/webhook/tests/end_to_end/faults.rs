@@ -21,12 +21,7 @@ async fn served_despite(endpoint: &str, faults: &[Fault]) {
         }
     });
     stage.queue(Duration::from_millis(50));
-    for _ in 0..120 {
-        if stage.simulator.until(Duration::from_millis(500), all_over).await.is_ok() {
-            break;
-        }
-        stage.sweep().await;
-    }
+    stage.to_the_end().await;
     assert!(!stage.webhook.log().contains("panicked"), "{}", stage.webhook.log());
     stage.curtain().await;
 }
@@ -74,12 +69,7 @@ async fn a_function_killed_while_it_provisions_loses_no_job_and_leaves_no_vm() {
         stage.until("the call is under way", |world| world.calls_of(endpoint) > before).await;
         stage.webhook.kill_all().await;
     }
-    for _ in 0..120 {
-        if stage.simulator.until(Duration::from_millis(500), all_over).await.is_ok() {
-            break;
-        }
-        stage.sweep().await;
-    }
+    stage.to_the_end().await;
     stage.curtain().await;
 }
 

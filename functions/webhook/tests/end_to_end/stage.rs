@@ -121,6 +121,18 @@ impl Stage {
         }
     }
 
+    /// Sweeps now and then, as the schedule does, until all jobs are over.
+    pub async fn to_the_end(&self) {
+        let over = |world: &simulator::World| world.jobs().iter().all(|job| job.state.is_over());
+        for _ in 0..120 {
+            if self.simulator.until(Duration::from_millis(500), over).await.is_ok() {
+                return;
+            }
+            self.sweep().await;
+        }
+        panic!("jobs are left unserved\n{}", self.story());
+    }
+
     /// Sweeps until all jobs have run and nothing is left, and then looks at everything that must never be.
     pub async fn curtain(self) {
         let sweeps_end = Timestamp::now() + PATIENCE;
@@ -239,7 +251,7 @@ gpu_type = "nvidia-tesla-t4"
 
 [timing]
 orphan_grace = "2s"
-step_timeout = "3s"
+step_timeout = "6s"
 check_after = "2s"
 cooldown = "30s"
 "#

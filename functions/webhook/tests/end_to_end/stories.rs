@@ -56,9 +56,11 @@ async fn crossed_jobs_lose_no_vm_while_it_is_busy_and_leave_none() {
     for _ in 0..12 {
         stage.queue(Duration::from_millis(400));
     }
-    stage.until("all jobs are over", all_over).await;
+    stage.to_the_end().await;
     let log = stage.webhook.log();
-    assert!(log.contains("crossed jobs"), "no two jobs crossed in this story");
+    // The one left behind gets the other's runner, or queues again where the other has none yet.
+    let crossed = log.contains("crossed jobs") || log.contains("its runner took another job");
+    assert!(crossed, "no two jobs crossed in this story: {log}");
     stage.curtain().await;
 }
 
@@ -68,10 +70,7 @@ async fn two_hundred_jobs_at_once_on_ten_slots_are_all_served() {
     for _ in 0..200 {
         stage.queue(Duration::from_millis(10));
     }
-    while !stage.simulator.with(|world, _| all_over(world)) {
-        stage.sweep().await;
-        let _ = stage.simulator.until(Duration::from_millis(500), all_over).await;
-    }
+    stage.to_the_end().await;
     // That there were never more than ten VMs is one of the world's own invariants (I2).
     stage.curtain().await;
 }
@@ -140,10 +139,7 @@ async fn late_repeated_and_reordered_deliveries_change_nothing() {
     for _ in 0..20 {
         stage.queue(Duration::from_millis(100));
     }
-    while !stage.simulator.with(|world, _| all_over(world)) {
-        stage.sweep().await;
-        let _ = stage.simulator.until(Duration::from_millis(500), all_over).await;
-    }
+    stage.to_the_end().await;
     stage.curtain().await;
 }
 
@@ -171,5 +167,24 @@ async fn a_job_whose_end_was_never_told_gets_no_second_vm() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_eq!((stage.calls("github.job"), stage.calls("gcp.insert")), (1, 1));
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_vm_never_boots_is_not_forgotten_for_one_that_comes_later() {
+    let stage = Stage::set(Plot { max_runners: 1, ..Plot::default() }).await;
+    stage.simulator.with(|world, _| world.faults.guests.never_boots = Chance::next(1));
+    let first = stage.queue(Duration::from_millis(50));
+    stage.until("the VM is asked for", |world| world.calls_of("gcp.insert") == 1).await;
+    while stage.calls("gcp.delete") == 0 {
+        stage.sweep().await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // Its slot is going; the next job comes to a full pool and waits for it.
+    let second = stage.queue(Duration::from_millis(50));
+    stage.to_the_end().await;
+    let ran =
+        |job| stage.simulator.with(|world, _| world.job_state(job).is_some_and(|state| state.is_over()));
+    assert!(ran(first) && ran(second));
     stage.curtain().await;
 }

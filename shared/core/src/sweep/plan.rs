@@ -241,7 +241,8 @@ impl<'a> Planner<'a, '_> {
             Sighting::There(_) => {}
         }
         let booting = matches!(slot.phase, Phase::Booting { .. });
-        if booting && stale(slot, self.world.now, self.pool.boot_timeout) {
+        let awaited = booting && slot.purpose.job().is_some();
+        if awaited && stale(slot, self.world.now, self.pool.boot_timeout) {
             return self
                 .act(Action::Retire { slot: slot.clone() }, "its runner took no job within boot_timeout");
         }

@@ -181,6 +181,13 @@ fn a_runner_that_took_no_job_in_time_is_retired_not_killed() {
 }
 
 #[test]
+fn a_spare_runner_is_judged_by_idle_timeout_alone() {
+    let warm = Slot { purpose: Purpose::Spare { since: at(LATER - 60) }, ..slot(0, 0, booting()) };
+    let world = world(vec![warm], vec![], vec![vm(0, VmState::Running)]);
+    assert_eq!(actions(&world), vec![]);
+}
+
+#[test]
 fn a_runner_whose_job_is_over_elsewhere_is_spare() {
     let idle = slot(0, 1, idle());
     for state in [JobState::Done, JobState::Held, JobState::Running { slot: Some(SlotIndex(4)) }] {

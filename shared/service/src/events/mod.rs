@@ -110,6 +110,8 @@ impl Mayfly {
             let job = job(pool, event, JobState::Assigned { slot: slot.runner.slot() }, line);
             match self.ledger.claim(&job, &chosen).await? {
                 Claim::Taken => return Ok(self.claimed(pool, &job, &chosen)),
+                // Perhaps its entry in the queue could not be written when it was delivered before: that is made good.
+                Claim::Known(Job { state: JobState::Waiting, .. }) => break,
                 Claim::Known(known) => return Ok(known_already(pool, &known)),
                 Claim::SlotLost => self.remember(pool, &[]),
             }
@@ -120,6 +122,7 @@ impl Mayfly {
                 tracing::info!(pool = %pool.name, job = %job.id, "job waits: the pool is full");
                 Ok(Some(Follow::Queue(job.id)))
             }
+            Enqueued::Known(known) if known.state == JobState::Waiting => Ok(Some(Follow::Queue(job.id))),
             Enqueued::Known(known) => Ok(known_already(pool, &known)),
         }
     }

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use mayfly_core::ids::Deployment;
 
@@ -116,7 +116,7 @@ where
                 let code = answer.code().unwrap_or("error");
                 format!("{code}: {}", answer.message().unwrap_or("no message"))
             }
-            None => DisplayErrorContext(&error).to_string(),
+            None => crate::secret::sources(&error),
         };
         StoreError::Unavailable { doing, why }
     }

@@ -64,11 +64,12 @@ impl Ledger {
         self.moved(repurpose(slot, purpose), "changing what a slot is for").await
     }
 
-    /// Frees the slot, where it is still this runner's.
-    pub async fn free(&self, runner: &RunnerName) -> Result<(), StoreError> {
-        let write = Write::delete(slot_key_of(runner), format!("runner = :runner AND {SETTLED}"))
-            .value(":runner", text(runner.as_str()));
-        self.write(write, "freeing a slot").await.map(|_| ())
+    /// Frees the slot, where it is still this runner's and for what was read.
+    pub async fn free(&self, slot: &Slot) -> Result<(), StoreError> {
+        let condition = format!("runner = :runner AND {} AND {SETTLED}", still(slot.purpose));
+        let write =
+            Write::delete(slot_key_of(&slot.runner), condition).value(":runner", text(slot.runner.as_str()));
+        self.write(was(write, slot.purpose), "freeing a slot").await.map(|_| ())
     }
 
     /// The job that a slot's runner was meant for is seen to.
@@ -105,17 +106,25 @@ fn phase_condition(allowed: &[PhaseKind]) -> String {
 /// The write behind [`Ledger::repurpose`].
 pub(super) fn repurpose(slot: &Slot, purpose: Purpose) -> Write {
     let allowed = [PhaseKind::Reserved, PhaseKind::Booting, PhaseKind::Idle];
-    let still = match slot.purpose {
-        Purpose::Job(_) => "job = :was",
-        Purpose::Spare { .. } => "attribute_exists(spare_since)",
-    };
     let (update, value) = match purpose {
         Purpose::Job(job) => ("SET job = :purpose REMOVE spare_since", number(job)),
         Purpose::Spare { since } => ("SET spare_since = :purpose REMOVE job", moment(since)),
     };
-    let condition = format!("{} AND {still}", phase_condition(&allowed));
+    let condition = format!("{} AND {}", phase_condition(&allowed), still(slot.purpose));
     let write = slot_write(&slot.runner, update, condition, &allowed).value(":purpose", value);
-    match slot.purpose {
+    was(write, slot.purpose)
+}
+
+/// The slot is still for what was read; `:was` is the job.
+fn still(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Job(_) => "job = :was",
+        Purpose::Spare { .. } => "attribute_exists(spare_since)",
+    }
+}
+
+fn was(write: Write, purpose: Purpose) -> Write {
+    match purpose {
         Purpose::Job(job) => write.value(":was", number(job)),
         Purpose::Spare { .. } => write,
     }
@@ -136,17 +145,15 @@ pub(super) fn retake(old: &Slot, new: &Slot) -> Write {
         "SET runner = :new, {purpose}, reserved_at = :now, since = :now, phase = :reserved \
          REMOVE provider, vm_at, runner_id, watched_until, displaced, {stale}"
     );
-    Write::update(
-        slot_key_of(&old.runner),
-        update,
-        format!("runner = :runner AND phase = :phase AND {SETTLED}"),
-    )
-    .value(":runner", text(old.runner.as_str()))
-    .value(":phase", text(old.phase.kind().as_str()))
-    .value(":new", text(new.runner.as_str()))
-    .value(":purpose", value)
-    .value(":now", moment(new.reserved_at))
-    .value(":reserved", text("reserved"))
+    let condition = format!("runner = :runner AND phase = :phase AND {} AND {SETTLED}", still(old.purpose));
+    let write = Write::update(slot_key_of(&old.runner), update, condition)
+        .value(":runner", text(old.runner.as_str()))
+        .value(":phase", text(old.phase.kind().as_str()))
+        .value(":new", text(new.runner.as_str()))
+        .value(":purpose", value)
+        .value(":now", moment(new.reserved_at))
+        .value(":reserved", text("reserved"));
+    was(write, old.purpose)
 }
 
 fn machine_values(write: Write, machine: &Machine) -> Write {

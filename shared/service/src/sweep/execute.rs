@@ -97,12 +97,12 @@ impl Mayfly {
         }
         match next {
             Next::Nobody => {
-                self.ledger.free(&slot.runner).await?;
+                self.ledger.free(slot).await?;
                 Ok("the slot is free".to_owned())
             }
             Next::Requeue(job) => {
                 self.requeue(pool, *job, slot.runner.slot(), "its slot is beyond max_runners").await?;
-                self.ledger.free(&slot.runner).await?;
+                self.ledger.free(slot).await?;
                 Ok(format!("the slot is free, job {job} waits"))
             }
             Next::Waiting(waiting) => Ok(provisioned(self.hand_over(pool, slot, waiting, deadline).await?)),
@@ -115,12 +115,16 @@ impl Mayfly {
     async fn end(&self, pool: &Pool, slot: &Slot, deadline: Instant) -> Result<String, StepError> {
         match slot.phase {
             Phase::Deleting { .. } => {}
-            Phase::Reserved | Phase::Booting { .. } | Phase::Idle { .. } | Phase::Busy { .. } => {
+            Phase::Busy { .. } => {
                 if self.ledger.slot_event(&slot.runner, &SlotEvent::Ended, clock::now()).await? == Moved::No {
                     return Ok(LOST.to_owned());
                 }
-                if !matches!(slot.phase, Phase::Busy { .. }) {
-                    self.unregister_slot(pool, slot, deadline).await?;
+            }
+            Phase::Reserved | Phase::Booting { .. } | Phase::Idle { .. } => {
+                // Before the slot forgets that there may be one.
+                self.unregister_slot(pool, slot, deadline).await?;
+                if self.ledger.slot_event(&slot.runner, &SlotEvent::Ended, clock::now()).await? == Moved::No {
+                    return Ok(LOST.to_owned());
                 }
             }
         }

@@ -46,7 +46,7 @@ async fn a_jobs_whole_life_costs_ten_write_units_and_no_read() {
     let claim = story.spent();
     assert!(claim.total() == 1 && claim.write_units <= 4.0, "{claim:?}");
     story.rest_of_life(&slot, 1).await;
-    story.ledger.free(&slot.runner).await.unwrap();
+    story.ledger.free(&slot).await.unwrap();
     let rest = story.spent();
     let (writes, reads) = (claim.write_units + rest.write_units, claim.read_units + rest.read_units);
     assert_eq!((writes, reads), (10.0, 0.0), "{rest:?}");

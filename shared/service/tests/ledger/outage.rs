@@ -42,7 +42,7 @@ async fn all_unavailable(story: &Story, ledger: &Ledger) -> Vec<String> {
         Box::pin(async { ledger.note(JobId(1), line.clone()).await.err() }),
         Box::pin(async { ledger.slot_event(&slot.runner, &SlotEvent::Ended, at(1)).await.err() }),
         Box::pin(async { ledger.repurpose(&slot, spare).await.err() }),
-        Box::pin(async { ledger.free(&slot.runner).await.err() }),
+        Box::pin(async { ledger.free(&slot).await.err() }),
         Box::pin(async { ledger.sample(pool, SlotIndex(0), 5).await.err() }),
         Box::pin(async { ledger.oldest_waiting(pool, 5).await.err() }),
         Box::pin(async { ledger.slot_of(&slot.runner).await.err() }),

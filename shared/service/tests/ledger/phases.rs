@@ -65,7 +65,7 @@ async fn each_event_in_each_phase_does_what_the_core_says() {
             if let Some(displaced) = slot.displaced {
                 story.ledger.settled(&slot.runner, displaced).await.unwrap();
             }
-            story.ledger.free(&slot.runner).await.unwrap();
+            story.ledger.free(&slot).await.unwrap();
         }
     }
 }
@@ -76,7 +76,7 @@ async fn a_slot_does_not_go_on_before_the_job_whose_runner_was_taken_is_seen_to(
     let slot = story.taken(3, 1, &[placed(1), started(8), SlotEvent::Ended]).await;
     assert_eq!(slot.displaced, Some(JobId(1)));
     let new = story.slot_for(3, 9);
-    story.ledger.free(&slot.runner).await.unwrap();
+    story.ledger.free(&slot).await.unwrap();
     story.ledger.settled(&slot.runner, JobId(8)).await.unwrap();
     assert!(!story.ledger.renew(&slot, &new).await.unwrap());
     assert_eq!(story.slot_at(3).await.as_ref(), Some(&slot));
@@ -84,6 +84,22 @@ async fn a_slot_does_not_go_on_before_the_job_whose_runner_was_taken_is_seen_to(
     story.ledger.settled(&slot.runner, JobId(1)).await.unwrap();
     assert!(story.ledger.renew(&slot, &new).await.unwrap());
     assert_eq!(story.slot_at(3).await, Some(new));
+}
+
+#[tokio::test]
+async fn a_slot_that_is_for_another_job_by_now_is_not_freed_or_handed_on() {
+    let story = Story::begin().await;
+    let read = story.taken(3, 1, &[placed(1)]).await;
+    story.ledger.repurpose(&read, Purpose::Job(JobId(2))).await.unwrap();
+    let now = story.slot_at(3).await;
+    story.ledger.free(&read).await.unwrap();
+    assert!(!story.ledger.renew(&read, &story.slot_for(3, 9)).await.unwrap());
+    assert_eq!(story.slot_at(3).await, now);
+
+    let read = story.taken(4, 5, &[placed(1)]).await;
+    let spare = Slot { purpose: Purpose::Spare { since: at(1) }, ..read.clone() };
+    story.ledger.free(&spare).await.unwrap();
+    assert_eq!(story.slot_at(4).await, Some(read));
 }
 
 #[tokio::test]
@@ -99,7 +115,7 @@ async fn a_slot_that_is_another_runners_by_now_refuses_everything() {
         let before = Slot { runner: stranger.clone(), ..slot.clone() };
         assert_eq!(story.ledger.repurpose(&before, Purpose::Job(JobId(1))).await.unwrap(), Moved::No);
         assert!(!story.ledger.renew(&before, &story.slot_for(index, 1)).await.unwrap());
-        story.ledger.free(&stranger).await.unwrap();
+        story.ledger.free(&before).await.unwrap();
         assert_eq!(story.ledger.slot_of(&stranger).await.unwrap(), None);
         assert_eq!(story.slot_at(index).await, Some(slot));
     }

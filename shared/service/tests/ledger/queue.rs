@@ -188,10 +188,10 @@ async fn a_slot_is_renewed_for_its_own_job_and_freed_by_its_own_runner() {
     assert!(story.ledger.renew(&old, &new).await.unwrap());
     assert!(!story.ledger.renew(&old, &story.slot_for(3, 9)).await.unwrap());
     assert_eq!(story.slot_at(3).await, Some(new.clone()));
-    story.ledger.free(&old.runner).await.unwrap();
+    story.ledger.free(&old).await.unwrap();
     assert_eq!(story.slot_at(3).await, Some(new.clone()), "freed by a runner that had it before");
-    story.ledger.free(&new.runner).await.unwrap();
-    story.ledger.free(&new.runner).await.unwrap();
+    story.ledger.free(&new).await.unwrap();
+    story.ledger.free(&new).await.unwrap();
     assert_eq!(story.slot_at(3).await, None);
 }
 
