@@ -12,6 +12,7 @@
 
 pub mod clock;
 pub mod config;
+mod errors;
 pub mod events;
 pub mod github;
 mod handover;

@@ -118,28 +118,16 @@ impl Secrets {
     async fn ssm(&self, name: &str) -> Result<String, String> {
         let client = aws_sdk_ssm::Client::new(self.aws().await);
         let answer = client.get_parameter().name(name).with_decryption(true).send().await;
-        let answer = answer.map_err(|error| sources(&error))?;
+        let answer = answer.map_err(|error| crate::errors::sources(&error))?;
         answer.parameter.and_then(|parameter| parameter.value).ok_or_else(|| "has no value".to_owned())
     }
 
     async fn secrets_manager(&self, name: &str) -> Result<String, String> {
         let client = aws_sdk_secretsmanager::Client::new(self.aws().await);
         let answer = client.get_secret_value().secret_id(name).send().await;
-        let answer = answer.map_err(|error| sources(&error))?;
+        let answer = answer.map_err(|error| crate::errors::sources(&error))?;
         answer.secret_string.ok_or_else(|| "has no text (SecretString)".to_owned())
     }
-}
-
-/// An error with its sources, each by its own words. Not what the SDK's `Debug` shows: that holds the raw answer.
-pub(crate) fn sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 const FORM: &str = "a secret's place: { env = \"NAME\" }, { file = \"path\" }, { ssm = \"/parameter/name\" } or \

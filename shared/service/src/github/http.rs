@@ -271,14 +271,11 @@ fn message(body: &[u8]) -> String {
 
 /// An error with its sources; reqwest's own text says little. Its URL is left out.
 fn chain(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() { "no answer in time".to_owned() } else { "no answer".to_owned() };
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
+    let text = if error.is_timeout() { "no answer in time" } else { "no answer" };
+    match std::error::Error::source(error) {
+        Some(source) => format!("{text}: {}", crate::errors::sources(source)),
+        None => text.to_owned(),
     }
-    text
 }
 
 #[cfg(test)]

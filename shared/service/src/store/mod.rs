@@ -116,7 +116,7 @@ where
                 let code = answer.code().unwrap_or("error");
                 format!("{code}: {}", answer.message().unwrap_or("no message"))
             }
-            None => crate::secret::sources(&error),
+            None => crate::errors::sources(&error),
         };
         StoreError::Unavailable { doing, why }
     }
