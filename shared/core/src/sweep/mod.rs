@@ -9,14 +9,16 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::ids::{JobId, PoolName, ProviderName};
+use crate::ids::{JobId, PoolName, ProviderName, RunnerId};
 use crate::job::{JobState, Waiting};
 use crate::slot::{Slot, VmPlace};
 
+mod deliveries;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod plan;
 
+pub use deliveries::Attempt;
 pub use plan::{Action, LeftAlone, Next, Plan, Step, jobs_in_question, plan};
 
 /// What the sources said.
@@ -86,6 +88,19 @@ pub enum VmState {
     Stopped,
     /// It is being deleted.
     Going,
+}
+
+/// A runner as GitHub lists it (`GET …/actions/runners`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenRunner {
+    /// `id`
+    pub id: RunnerId,
+    /// `name`; it may be anybody's.
+    pub name: String,
+    /// `status` is `online`.
+    pub online: bool,
+    /// `busy`
+    pub busy: bool,
 }
 
 /// How a provider's list bears on one VM.
