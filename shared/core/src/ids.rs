@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What is wrong with a name: the rule it breaks.
@@ -188,12 +189,23 @@ pub struct RunnerName {
 /// The length of a runner name's nonce: 12 of 32 signs, 60 bits.
 const NONCE_LENGTH: usize = 12;
 const NONCE_SIGNS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// Half of the nonce is the second in which the name was made, counted from the beginning of 2024: until 2058.
+const NONCE_TIME_BITS: u32 = 30;
+const NONCE_EPOCH: i64 = 1_704_067_200;
+
+/// A nonce for a name made now. It says when, since GitHub says of no registration how old it is; 30 random bits make it
+/// unique among the names of one slot and second.
+pub fn nonce(now: Timestamp, random: u64) -> u64 {
+    let half = (1 << NONCE_TIME_BITS) - 1;
+    let seconds = u64::try_from(now.as_second() - NONCE_EPOCH).unwrap_or(0);
+    ((seconds & half) << NONCE_TIME_BITS) | (random & half)
+}
 
 impl RunnerName {
-    /// A new name for a slot; `random` must never be used twice.
-    pub fn new(deployment: &Deployment, pool: &PoolName, slot: SlotIndex, random: u64) -> Self {
+    /// A new name for a slot; see [`nonce`], which must never be used twice.
+    pub fn new(deployment: &Deployment, pool: &PoolName, slot: SlotIndex, nonce: u64) -> Self {
         let nonce: String = (0..NONCE_LENGTH)
-            .map(|place| char::from(NONCE_SIGNS[(random >> (5 * place)) as usize % NONCE_SIGNS.len()]))
+            .map(|place| char::from(NONCE_SIGNS[(nonce >> (5 * place)) as usize % NONCE_SIGNS.len()]))
             .collect();
         let text = format!("{deployment}-{pool}-{:04}-{nonce}", slot.0);
         Self { text, pool: pool.clone(), slot }
@@ -220,6 +232,17 @@ impl RunnerName {
     /// The slot.
     pub fn slot(&self) -> SlotIndex {
         self.slot
+    }
+
+    /// When the name was made, to the second; `None` when its nonce is not one of [`nonce`]'s.
+    pub fn made_at(&self) -> Option<Timestamp> {
+        let (_, text) = self.text.rsplit_once('-')?;
+        let mut nonce = 0;
+        for sign in text.bytes().rev() {
+            let value = NONCE_SIGNS.iter().position(|known| *known == sign)?;
+            nonce = nonce << 5 | i64::try_from(value).ok()?;
+        }
+        Timestamp::from_second(NONCE_EPOCH + (nonce >> NONCE_TIME_BITS)).ok()
     }
 
     /// The name as text.
@@ -296,6 +319,14 @@ mod tests {
             let tail = name.as_str().as_bytes();
             prop_assert!(tail.iter().all(|byte| lower_alnum(*byte) || *byte == b'-'));
             prop_assert!(tail.last().copied().is_some_and(lower_alnum));
+        }
+
+        #[test]
+        fn a_runner_name_says_when_it_was_made(second in 1_704_067_200i64..2_700_000_000, random: u64) {
+            let now = Timestamp::from_second(second).unwrap();
+            let (deployment, pool) = (Deployment::new("prod").unwrap(), PoolName::new("linux").unwrap());
+            let name = RunnerName::new(&deployment, &pool, SlotIndex(3), nonce(now, random));
+            prop_assert_eq!(name.made_at(), Some(now));
         }
     }
 }

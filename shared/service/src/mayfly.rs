@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use mayfly_core::ids::{PoolName, ProviderName, RunnerName, SlotIndex};
+use mayfly_core::ids::{PoolName, ProviderName, RunnerName, SlotIndex, nonce};
 use mayfly_core::policy::{Placement, Policy, Pool};
 use mayfly_core::slot::{Purpose, Slot};
 
@@ -118,7 +118,8 @@ impl Mayfly {
 
     /// A slot just taken, with a runner's name that was never used before.
     pub(crate) fn new_slot(&self, pool: &Pool, index: SlotIndex, purpose: Purpose) -> Slot {
-        let runner = RunnerName::new(&self.policy.deployment, &pool.name, index, crate::random::bits());
-        Slot::reserved(runner, purpose, crate::clock::now())
+        let now = crate::clock::now();
+        let nonce = nonce(now, crate::random::bits());
+        Slot::reserved(RunnerName::new(&self.policy.deployment, &pool.name, index, nonce), purpose, now)
     }
 }
