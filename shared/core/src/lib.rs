@@ -12,12 +12,14 @@
 //! - [`slot`], [`job`]: the ledger's records and the one function that moves a slot from phase to phase
 //! - [`candidates`]: which slots are worth a claim
 //! - [`crossing`]: what follows when GitHub gave a runner another job than the one it was made for
+//! - [`gate`]: whether a pool may start VMs now
 //! - [`zones`]: in which order zones are tried
 //! - [`sweep`]: the world as observed, and the plan that repairs it
 
 pub mod candidates;
 pub mod crossing;
 pub mod event;
+pub mod gate;
 pub mod ids;
 pub mod job;
 pub mod labels;

@@ -27,6 +27,30 @@ impl Policy {
     }
 }
 
+impl Pool {
+    /// A pool that is configured no more, as far as it takes to bring it to an end.
+    pub fn removed(name: PoolName, scope: Scope) -> Self {
+        Self {
+            name,
+            labels: Labels::new(Vec::<String>::new()),
+            scope,
+            repositories: Vec::new(),
+            runner_group: String::new(),
+            platform: Platform::Linux,
+            max_runners: NonZeroU16::MIN,
+            min_runners: 0,
+            boot_timeout: REMOVED_BOOT_TIMEOUT,
+            idle_timeout: Duration::ZERO,
+            // How long its VMs may live is known to themselves alone.
+            max_lifetime: Duration::MAX,
+            placements: Vec::new(),
+        }
+    }
+}
+
+/// What is waited for the last runners of a pool that is configured no more.
+const REMOVED_BOOT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
 /// A set of like runners with a limit.
 #[derive(Debug, Clone)]
 pub struct Pool {
@@ -83,6 +107,16 @@ pub struct Placement {
     pub provider: ProviderName,
     /// How that kind of provider makes them.
     pub kind: PlacementKind,
+}
+
+impl Placement {
+    /// The places that are tried, by name; empty where only the provider knows them.
+    pub fn places(&self) -> Vec<&str> {
+        match &self.kind {
+            PlacementKind::Gcp(gcp) => gcp.zones.iter().map(Zone::as_str).collect(),
+            PlacementKind::Proxmox(_) => Vec::new(),
+        }
+    }
 }
 
 /// What a placement needs to know, by the kind of its provider.

@@ -121,7 +121,7 @@ pub enum SlotEvent {
     },
     /// GitHub sees the runner, without a job.
     Online,
-    /// The runner took a job.
+    /// The runner took a job; told late when GitHub's list of runners told already that it is busy ([`Slot::taken`]).
     Started {
         /// Which.
         job: JobId,
@@ -189,14 +189,15 @@ pub struct Refused {
 }
 
 impl SlotEvent {
-    /// In which phases it makes sense. The store's conditional writes are made from this, so that the table
-    /// refuses exactly what [`Slot::apply`] refuses.
+    /// In which phases it can make sense. The store's conditional writes are made from this, so that the table
+    /// refuses exactly what [`Slot::apply`] refuses. Two events ask for more than the phase: a job starts on a busy
+    /// runner only where that runner's job is not known, and a deletion is watched by one at a time.
     pub fn allowed_in(&self) -> &'static [PhaseKind] {
         use PhaseKind::{Booting, Busy, Deleting, Idle, Reserved};
         match self {
             Self::Placed { .. } => &[Reserved, Booting],
             Self::Online => &[Booting],
-            Self::Started { .. } => &[Reserved, Booting, Idle],
+            Self::Started { .. } => &[Reserved, Booting, Idle, Busy],
             Self::Ended => &[Reserved, Booting, Idle, Busy],
             Self::Retired => &[Reserved, Booting, Idle],
             Self::Watched { .. } => &[Deleting],
@@ -213,6 +214,15 @@ impl Phase {
             Self::Idle { .. } => PhaseKind::Idle,
             Self::Busy { .. } => PhaseKind::Busy,
             Self::Deleting { .. } => PhaseKind::Deleting,
+        }
+    }
+
+    /// The machine, where it is known, to be changed.
+    pub(crate) fn machine_mut(&mut self) -> Option<&mut Machine> {
+        match self {
+            Self::Reserved => None,
+            Self::Booting { machine, .. } | Self::Idle { machine, .. } => Some(machine),
+            Self::Busy { machine, .. } | Self::Deleting { machine, .. } => machine.as_mut(),
         }
     }
 
@@ -258,7 +268,12 @@ impl Slot {
                 Some(machine) => (self.purpose, Phase::Idle { machine, since: now }),
                 None => return Err(Refused { phase: kind }),
             },
-            SlotEvent::Started { job } => (Purpose::Job(*job), Phase::Busy { machine, since: now }),
+            SlotEvent::Started { job } => {
+                if kind == PhaseKind::Busy && self.purpose.job().is_some() {
+                    return Err(Refused { phase: kind });
+                }
+                (Purpose::Job(*job), Phase::Busy { machine, since: now })
+            }
             SlotEvent::Ended | SlotEvent::Retired => {
                 (self.purpose, Phase::Deleting { machine, since: now, watched_until: None })
             }
@@ -273,7 +288,7 @@ impl Slot {
             }
         };
         let displaced = match event {
-            SlotEvent::Started { job } => self.purpose.job().filter(|meant| meant != job),
+            SlotEvent::Started { job } => self.left_over().filter(|left| left != job),
             SlotEvent::Placed { .. }
             | SlotEvent::Online
             | SlotEvent::Ended
@@ -281,6 +296,30 @@ impl Slot {
             | SlotEvent::Watched { .. } => self.displaced,
         };
         Ok(Slot { purpose, displaced, phase, ..self.clone() })
+    }
+
+    /// In which phases GitHub's list of runners can tell something new by saying that a runner is busy. A reserved slot
+    /// is left to the record of its create, or to the event.
+    pub const TAKEN_IN: [PhaseKind; 2] = [PhaseKind::Booting, PhaseKind::Idle];
+
+    /// The slot after GitHub said that its runner is busy, with a job that is not known: the event that tells of it is
+    /// missing, or is yet to come. The job that the runner was meant for has to be seen to, unless it is the very one.
+    pub fn taken(&self, now: Timestamp) -> Result<Slot, Refused> {
+        let kind = self.phase.kind();
+        if !Self::TAKEN_IN.contains(&kind) {
+            return Err(Refused { phase: kind });
+        }
+        Ok(Slot {
+            purpose: Purpose::Spare { since: now },
+            displaced: self.left_over(),
+            phase: Phase::Busy { machine: self.phase.machine().cloned(), since: now },
+            ..self.clone()
+        })
+    }
+
+    /// The job that counts on the runner, or did, when another one takes it.
+    fn left_over(&self) -> Option<JobId> {
+        self.purpose.job().or(self.displaced)
     }
 }
 
@@ -295,76 +334,5 @@ pub fn earlier(now: Timestamp, wait: Duration) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sweep::fixtures::{at, booting, busy, deleting, idle, machine, slot};
-
-    fn all_phases() -> Vec<Slot> {
-        [Phase::Reserved, booting(), idle(), busy(), deleting()]
-            .into_iter()
-            .map(|phase| slot(3, 1, phase))
-            .collect()
-    }
-
-    fn all_events() -> Vec<SlotEvent> {
-        vec![
-            SlotEvent::Placed { machine: machine() },
-            SlotEvent::Online,
-            SlotEvent::Started { job: JobId(9) },
-            SlotEvent::Ended,
-            SlotEvent::Retired,
-            SlotEvent::Watched { until: at(50) },
-        ]
-    }
-
-    /// Every phase against every event: what follows, or `-` where it is refused.
-    #[test]
-    fn the_table_of_transitions() {
-        let table: Vec<String> = all_phases()
-            .iter()
-            .map(|slot| {
-                let next = all_events().into_iter().map(|event| match slot.apply(&event, at(10)) {
-                    Ok(next) => next.phase.kind().as_str(),
-                    Err(_) => "-",
-                });
-                format!(
-                    "{:9}{}",
-                    slot.phase.kind().as_str(),
-                    next.map(|kind| format!("{kind:9}")).collect::<String>()
-                )
-            })
-            .collect();
-        let expected = [
-            "         placed   online   started  ended    retired  watched",
-            "reserved booting  -        busy     deleting deleting -",
-            "booting  booting  idle     busy     deleting deleting -",
-            "idle     -        -        busy     deleting deleting -",
-            "busy     -        -        -        deleting -        -",
-            "deleting -        -        -        -        -        deleting",
-        ];
-        for (row, expected) in table.iter().zip(&expected[1..]) {
-            assert_eq!(row.trim_end(), *expected);
-        }
-    }
-
-    #[test]
-    fn a_busy_runner_is_never_retired() {
-        assert!(slot(3, 1, busy()).apply(&SlotEvent::Retired, at(10)).is_err());
-    }
-
-    #[test]
-    fn a_deletion_is_watched_by_one_at_a_time() {
-        let watched = |slot: &Slot, now| slot.apply(&SlotEvent::Watched { until: at(50) }, at(now));
-        let first = watched(&slot(3, 1, deleting()), 10).unwrap();
-        assert!(watched(&first, 50).is_err());
-        assert!(watched(&first, 51).is_ok());
-    }
-
-    #[test]
-    fn who_runs_the_job_is_what_github_says_not_what_was_meant() {
-        let started = slot(3, 1, idle()).apply(&SlotEvent::Started { job: JobId(9) }, at(10)).unwrap();
-        assert_eq!((started.purpose, started.displaced), (Purpose::Job(JobId(9)), Some(JobId(1))));
-        let as_meant = slot(3, 1, idle()).apply(&SlotEvent::Started { job: JobId(1) }, at(10)).unwrap();
-        assert_eq!(as_meant.displaced, None);
-    }
-}
+#[path = "slot_tests.rs"]
+mod tests;

@@ -1,6 +1,21 @@
 //! Failed deliveries: GitHub never delivers again by itself, so the sweep asks for it.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
 use jiff::Timestamp;
+
+use super::plan::{Action, LeftAlone, Plan, Step};
+use super::world::World;
+use crate::policy::Timing;
+use crate::slot::{earlier, later};
+
+/// GitHub keeps deliveries for three days, and delivers none again that is older.
+pub(super) const KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
+/// A delivery is asked for again at most so often, after waits that double.
+const TIMES_MOST: u32 = 5;
+/// So many are asked for in one sweep: GitHub bears some eighty such requests a minute.
+const AT_ONCE_MOST: usize = 80;
 
 /// One try of GitHub to deliver an event of ours (`GET /app/hook/deliveries` and its like).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,3 +29,100 @@ pub struct Attempt {
     /// Whether the answer was no success (`status_code` outside 200 … 299).
     pub failed: bool,
 }
+
+/// How often, and when last, a delivery was asked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// How often.
+    pub times: u32,
+    /// When last.
+    pub at: Timestamp,
+}
+
+/// What is known of a hook's failed deliveries.
+#[derive(Debug, Clone, Default)]
+pub struct Failures {
+    /// The tries that failed, since those that are settled.
+    pub failed: Vec<Attempt>,
+    /// Whether all of them were listed.
+    pub whole: bool,
+    /// The events that were delivered since the oldest of the failed tries, by GUID.
+    pub succeeded: BTreeSet<String>,
+    /// Which were asked for again, by GUID.
+    pub asked: BTreeMap<String, Asked>,
+}
+
+/// The tries of one event.
+struct Event<'a> {
+    first: Timestamp,
+    last: &'a Attempt,
+}
+
+impl World {
+    /// Since when failed deliveries are of interest.
+    pub fn deliveries_since(now: Timestamp, settled: Option<Timestamp>) -> Timestamp {
+        let oldest = earlier(now, KEPT);
+        settled.map_or(oldest, |settled| settled.max(oldest))
+    }
+}
+
+/// Asks again for each event that was delivered in vain, the oldest first, and says up to when all are settled.
+pub(super) fn redeliver(world: &World, timing: &Timing, plan: &mut Plan) {
+    let mut due = Vec::new();
+    for (hook, failures) in &world.deliveries {
+        let mut unsettled: Option<Timestamp> = None;
+        for (guid, event) in events(&failures.failed) {
+            if failures.succeeded.contains(guid) {
+                continue;
+            }
+            let asked = failures.asked.get(guid);
+            let times = asked.map_or(0, |asked| asked.times);
+            if times >= TIMES_MOST {
+                let why = "asked for again as often as is worth while: given up";
+                plan.left_alone.push(LeftAlone { what: format!("delivery {guid}"), why });
+                continue;
+            }
+            unsettled = Some(unsettled.map_or(event.first, |before| before.min(event.first)));
+            let latest = asked.map_or(event.last.at, |asked| asked.at.max(event.last.at));
+            if later(latest, timing.redelivery_after * (1 << times)) > world.now {
+                let why = "the delivery failed a moment ago, or is on its way again";
+                plan.left_alone.push(LeftAlone { what: format!("delivery {guid}"), why });
+                continue;
+            }
+            let action = Action::Redeliver {
+                hook: hook.clone(),
+                guid: guid.to_owned(),
+                attempt: event.last.id,
+                times,
+            };
+            due.push(Step { pool: None, action, why: "its delivery failed", since: event.first });
+        }
+        let newest = failures.failed.iter().map(|attempt| attempt.at).max();
+        if let (true, Some(newest)) = (failures.whole, newest) {
+            let settled = unsettled.unwrap_or_else(|| later(newest, STEP));
+            // A try is listed when its answer failed to come, under the moment it was sent: later ones may be listed before.
+            plan.settled.insert(hook.clone(), settled.min(earlier(world.now, timing.redelivery_after)));
+        }
+    }
+    due.sort_by_key(|step| step.since);
+    plan.steps.extend(due.into_iter().take(AT_ONCE_MOST));
+}
+
+/// The smallest step of time that the table keeps.
+const STEP: Duration = Duration::from_millis(1);
+
+fn events(failed: &[Attempt]) -> BTreeMap<&str, Event<'_>> {
+    let mut events: BTreeMap<&str, Event<'_>> = BTreeMap::new();
+    for attempt in failed {
+        let event = events.entry(&attempt.guid).or_insert(Event { first: attempt.at, last: attempt });
+        event.first = event.first.min(attempt.at);
+        if attempt.at >= event.last.at {
+            event.last = attempt;
+        }
+    }
+    events
+}
+
+#[cfg(test)]
+#[path = "deliveries_tests.rs"]
+mod tests;

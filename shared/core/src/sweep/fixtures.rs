@@ -1,19 +1,21 @@
 //! Small worlds for tests.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::event::{Change, JobEvent};
+use crate::gate::PoolState;
 use crate::ids::{
     Account, Deployment, JobId, PoolName, ProviderName, Repository, RunnerId, RunnerName, SlotIndex, Zone,
 };
-use crate::job::Waiting;
+use crate::job::{Job, JobState, Waiting};
 use crate::labels::Labels;
 use crate::policy::{GcpPlacement, Placement, PlacementKind, Platform, Policy, Pool, Scope, Timing};
 use crate::slot::{Machine, Phase, Purpose, Slot, VmPlace};
-use crate::sweep::{Vm, VmState};
+use crate::sweep::{Action, Next, Observed, Plan, PoolLedger, SeenRunner, Vm, VmState, World, plan};
 
 /// A moment, in seconds from some beginning.
 pub fn at(seconds: i64) -> Timestamp {
@@ -116,5 +118,111 @@ pub fn deleting() -> Phase {
 
 /// The VM of a slot, made at 0.
 pub fn vm(index: u16, state: VmState) -> Vm {
-    Vm { name: runner(index).as_str().to_owned(), place: machine().vm, created_at: Some(at(0)), state }
+    let (name, pool) = (runner(index).as_str().to_owned(), PoolName::new("linux").unwrap());
+    Vm { name, pool, place: machine().vm, created_at: Some(at(0)), state }
+}
+
+/// Long after everything in the fixtures happened.
+pub const LATER: i64 = 10_000;
+
+pub fn scope() -> Scope {
+    pool("linux", &[]).scope
+}
+
+/// The pool `linux` at [`LATER`], with its provider's VMs, and GitHub's runners as they should be: those of booting slots
+/// offline, of idle ones online, of busy ones busy.
+pub fn world(slots: Vec<Slot>, waiting: Vec<Waiting>, vms: Vec<Vm>) -> World {
+    let runners = slots.iter().filter_map(|slot| match slot.phase {
+        Phase::Reserved | Phase::Deleting { .. } => None,
+        Phase::Booting { .. } => Some(seen(&slot.runner, false, false)),
+        Phase::Idle { .. } => Some(seen(&slot.runner, true, false)),
+        Phase::Busy { .. } => Some(seen(&slot.runner, true, true)),
+    });
+    let runners = runners.collect();
+    let state = PoolState { limit: Some(10), ..PoolState::default() };
+    let ledger = PoolLedger { slots, waiting, state, ..PoolLedger::empty(PoolName::new("linux").unwrap()) };
+    World {
+        now: at(LATER),
+        pools: vec![ledger],
+        removed: Vec::new(),
+        vms: BTreeMap::from([(provider(), Observed::Known { at: at(LATER), value: vms })]),
+        runners: BTreeMap::from([(scope(), Observed::Known { at: at(LATER), value: runners })]),
+        jobs: BTreeMap::new(),
+        told: Vec::new(),
+        deliveries: BTreeMap::new(),
+    }
+}
+
+pub fn seen(name: &RunnerName, online: bool, busy: bool) -> SeenRunner {
+    SeenRunner { id: RunnerId(77), name: name.as_str().to_owned(), online, busy }
+}
+
+pub fn unknown<T>() -> Observed<T> {
+    Observed::Unknown { why: "503".into() }
+}
+
+/// GitHub lists these runners, and no others.
+pub fn with_runners(mut world: World, runners: Vec<SeenRunner>) -> World {
+    world.runners.insert(scope(), Observed::Known { at: world.now, value: runners });
+    world
+}
+
+/// The table has this of a job: a record, or none.
+pub fn with_job(mut world: World, id: u64, state: Option<JobState>) -> World {
+    world.jobs.insert(JobId(id), state.map(|state| job(id, state)));
+    world
+}
+
+pub fn with_told(mut world: World, id: u64, change: Change) -> World {
+    world.told.push(JobEvent { change, ..event(id, &["Linux"]) });
+    world
+}
+
+/// A job of the pool `linux`, queued at 0.
+pub fn job(id: u64, state: JobState) -> Job {
+    let Waiting { queued_at, repository, installation, .. } = waiting(id, 0);
+    let pool = PoolName::new("linux").unwrap();
+    Job { id: JobId(id), pool, repository, queued_at, installation, state, timeline: Vec::new() }
+}
+
+pub fn assigned(index: u16) -> Option<JobState> {
+    Some(JobState::Assigned { slot: SlotIndex(index) })
+}
+
+/// An idle slot that is spare since then, taken at 0.
+pub fn spare(index: u16, since: i64) -> Slot {
+    Slot { purpose: Purpose::Spare { since: at(since) }, ..slot(index, 0, idle()) }
+}
+
+pub fn running(indices: impl IntoIterator<Item = u16>) -> Vec<Vm> {
+    indices.into_iter().map(|index| vm(index, VmState::Running)).collect()
+}
+
+pub fn retire(slot: &Slot) -> Action {
+    Action::Retire { slot: slot.clone(), failed_boot: None }
+}
+
+pub fn release(slot: &Slot, next: Next) -> Action {
+    Action::Release { slot: slot.clone(), next }
+}
+
+pub fn planned(world: &World) -> Plan {
+    planned_with(pool("linux", &["Linux"]), world)
+}
+
+pub fn planned_with(pool: Pool, world: &World) -> Plan {
+    plan(&policy(vec![pool]), world)
+}
+
+pub fn actions(world: &World) -> Vec<Action> {
+    planned(world).steps.into_iter().map(|step| step.action).collect()
+}
+
+pub fn actions_with(pool: Pool, world: &World) -> Vec<Action> {
+    planned_with(pool, world).steps.into_iter().map(|step| step.action).collect()
+}
+
+/// Why something was left alone.
+pub fn left(world: &World, what: &str) -> Vec<&'static str> {
+    planned(world).left_alone.into_iter().filter(|left| left.what == what).map(|left| left.why).collect()
 }

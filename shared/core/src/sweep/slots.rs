@@ -1,0 +1,256 @@
+//! One slot: what its phase, its VM and its runner ask for.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::plan::Action;
+use super::pool::{Claim, PoolPlanner};
+use super::world::{Presence, Sighting, VmState};
+use crate::event::Change;
+use crate::ids::JobId;
+use crate::job::JobState;
+use crate::slot::{Phase, Purpose, Slot, earlier, later};
+
+impl<'a> PoolPlanner<'a, '_> {
+    pub fn slot(&mut self, slot: &'a Slot) {
+        if let Some(job) = slot.displaced {
+            return self.displaced(slot, job);
+        }
+        let sighting = self.index.vm_of(slot);
+        if self.is_past_its_life(slot, sighting) {
+            return self.delete(slot, "its VM has outlived max_lifetime");
+        }
+        match &slot.phase {
+            Phase::Reserved => self.reserved(slot, sighting),
+            Phase::Booting { .. } | Phase::Idle { .. } => self.ready(slot, sighting),
+            Phase::Busy { .. } => self.busy(slot, sighting),
+            Phase::Deleting { watched_until, .. } => self.deleting(slot, sighting, *watched_until),
+        }
+    }
+
+    /// First things first: whatever else is to be done with the slot waits until the job is seen to.
+    fn displaced(&mut self, slot: &Slot, job: JobId) {
+        self.going += usize::from(matches!(slot.phase, Phase::Deleting { .. }));
+        if self.is_stale(slot, self.timing.step_timeout) {
+            let action = Action::Settle { slot: slot.clone(), job };
+            self.act(action, "its runner took another job than was meant", slot.since());
+        } else {
+            self.leave(slot, "the job that it was meant for is being seen to");
+        }
+    }
+
+    /// The provider ends a VM by itself at `max_lifetime`, counted from its start; who is still there after that is ended
+    /// by us.
+    fn is_past_its_life(&self, slot: &Slot, sighting: Sighting<'_>) -> bool {
+        let Sighting::There(vm) = sighting else { return false };
+        let made_at = vm.created_at.unwrap_or(slot.reserved_at);
+        let end = later(later(made_at, self.pool.max_lifetime), self.timing.step_timeout);
+        let going = vm.state == VmState::Going || matches!(slot.phase, Phase::Deleting { .. });
+        !going && end <= self.now
+    }
+
+    fn reserved(&mut self, slot: &'a Slot, sighting: Sighting<'_>) {
+        if !self.is_stale(slot, self.timing.step_timeout) {
+            return self.stays(slot, "it is being provisioned");
+        }
+        match sighting {
+            Sighting::Unknown => self.stays(slot, "its provider could not be asked whether its VM exists"),
+            Sighting::Gone(_) => self.release(slot, "provisioning was not finished"),
+            Sighting::There(vm) if vm.state == VmState::Running => {
+                self.warm += u16::from(slot.purpose.job().is_none());
+                let action = Action::Adopt { slot: slot.clone(), vm: vm.clone() };
+                self.act(action, "its VM exists, unrecorded", slot.since());
+            }
+            Sighting::There(_) => self.delete(slot, "its VM stopped before its runner started"),
+        }
+    }
+
+    /// A booting or idle runner.
+    fn ready(&mut self, slot: &'a Slot, sighting: Sighting<'_>) {
+        match sighting {
+            Sighting::Unknown => return self.stays(slot, "its provider could not be asked about its VM"),
+            Sighting::Gone(asked) if self.is_newer(slot, asked) => {
+                return self.stays(slot, "its VM is too new to be in the list");
+            }
+            Sighting::Gone(_) => return self.release(slot, "its VM vanished"),
+            Sighting::There(vm) if vm.state != VmState::Running => {
+                return self.stopped_early(slot);
+            }
+            Sighting::There(_) => {}
+        }
+        let booting = matches!(slot.phase, Phase::Booting { .. });
+        match self.index.runner(&self.pool.scope, slot.runner.as_str()) {
+            Presence::Busy => return self.unexpectedly_busy(slot),
+            Presence::Idle if booting => {
+                let action = Action::Online { slot: slot.clone() };
+                self.act(action, "GitHub sees its runner", slot.since());
+            }
+            Presence::Offline | Presence::Absent(_) if booting => {
+                if self.is_stale(slot, self.pool.boot_timeout) {
+                    return self.failed_boot(slot);
+                }
+            }
+            Presence::Absent(asked) if !self.is_newer(slot, asked) => {
+                return self.retire(slot, "GitHub has dropped its runner");
+            }
+            Presence::Offline if self.is_stale(slot, self.timing.check_after) => {
+                return self.retire(slot, "its runner is offline");
+            }
+            Presence::Unknown if booting && self.is_stale(slot, self.pool.boot_timeout) => {
+                return self.leave(slot, "GitHub could not be asked whether its runner is online");
+            }
+            Presence::Idle | Presence::Offline | Presence::Absent(_) | Presence::Unknown => {}
+        }
+        match slot.purpose {
+            Purpose::Job(job) => self.meant_for(slot, job),
+            Purpose::Spare { .. } => self.spares.push(slot),
+        }
+    }
+
+    fn meant_for(&mut self, slot: &Slot, job: JobId) {
+        if matches!(self.claim(slot), Claim::Void) {
+            let action = Action::Spare { slot: slot.clone() };
+            return self.act(action, "its job no longer counts on it", slot.since());
+        }
+        let queued = matches!(self.index.told(job), Some(Change::Queued));
+        let presence = self.index.runner(&self.pool.scope, slot.runner.as_str());
+        if !queued || !matches!((&slot.phase, presence), (Phase::Idle { .. }, Presence::Idle)) {
+            return;
+        }
+        let why = "GitHub gives its runner no job, though its own is queued: does the runner group admit the repository?";
+        if self.is_stale(slot, self.pool.idle_timeout) {
+            // Another VM may fare no better, so it counts as a boot that failed: the pool is tried with care.
+            self.fail(slot, why);
+        } else {
+            self.leave(slot, why);
+        }
+    }
+
+    /// The event that tells which job the runner took may be on its way; when it is not, whoever counted on the runner
+    /// queues again.
+    fn unexpectedly_busy(&mut self, slot: &Slot) {
+        if !self.is_stale(slot, self.timing.check_after) {
+            return self.leave(slot, "its runner has taken a job, of which no event has told yet");
+        }
+        let elsewhere = match slot.purpose {
+            Purpose::Spare { .. } => true,
+            Purpose::Job(job) => matches!(self.index.told(job), Some(Change::Queued | Change::Held)),
+        };
+        if elsewhere {
+            let action = Action::Taken { slot: slot.clone() };
+            self.act(action, "GitHub says that its runner is busy", slot.since());
+        } else {
+            self.leave(slot, "its runner is busy; which job it runs is not known yet");
+        }
+    }
+
+    /// Where other runners came up meanwhile a boot that fails is that machine's own trouble.
+    fn failed_boot(&mut self, slot: &Slot) {
+        let why = "its runner did not come online within boot_timeout";
+        let others = self.ledger.slots.iter().any(|other| self.came_up_after(other, slot.reserved_at));
+        if others { self.retire(slot, why) } else { self.fail(slot, why) }
+    }
+
+    /// Retires a runner whose VM was made in vain.
+    fn fail(&mut self, slot: &Slot, why: &'static str) {
+        let failed_boot = Some(format!("{}: {why}", slot.runner));
+        self.act(Action::Retire { slot: self.as_seen(slot), failed_boot }, why, slot.since());
+    }
+
+    /// A VM that powered off before it ran a job. When its runner is still registered, and was never online, the guest
+    /// failed; otherwise it may have run one of which no event has told yet.
+    fn stopped_early(&mut self, slot: &Slot) {
+        let why = "its VM stopped without having run a job";
+        let presence = self.index.runner(&self.pool.scope, slot.runner.as_str());
+        if matches!((&slot.phase, presence), (Phase::Booting { .. }, Presence::Offline)) {
+            let others = self.ledger.slots.iter().any(|other| self.came_up_after(other, slot.reserved_at));
+            if !others {
+                let failed = Action::BootFailed { why: format!("{}: {why}", slot.runner) };
+                self.act(failed, "its VM stopped before its runner came online", slot.since());
+            }
+        }
+        self.delete(slot, why);
+    }
+
+    fn busy(&mut self, slot: &'a Slot, sighting: Sighting<'_>) {
+        match sighting {
+            Sighting::There(vm) if vm.state == VmState::Stopped => {
+                self.delete(slot, "its VM has powered off: its job is over");
+            }
+            Sighting::There(_) => self.running(slot),
+            Sighting::Gone(asked) if self.is_newer(slot, asked) => {
+                self.leave(slot, "its VM is too new to be in the list");
+            }
+            Sighting::Gone(_) => self.release(slot, "its VM vanished while its job ran"),
+            Sighting::Unknown => self.leave(slot, "its provider could not be asked about its VM"),
+        }
+    }
+
+    /// A VM that runs while its runner does not: its job may be over, and the event that told of it lost.
+    fn running(&mut self, slot: &Slot) {
+        let absent = match self.index.runner(&self.pool.scope, slot.runner.as_str()) {
+            Presence::Busy | Presence::Unknown => return,
+            Presence::Absent(_) => true,
+            Presence::Idle | Presence::Offline => false,
+        };
+        if !self.is_stale(slot, self.timing.check_after) {
+            return;
+        }
+        let over = match slot.purpose {
+            // Nobody knows its job, so nobody will tell of its end; GitHub refuses if it is busy after all.
+            Purpose::Spare { .. } => absent || self.is_stale(slot, self.pool.idle_timeout),
+            Purpose::Job(job) => self.is_over(job),
+        };
+        if over {
+            self.retire(slot, "its runner is done: its job is over");
+        } else {
+            self.leave(slot, "its runner is not busy, but its job is not known to be over");
+        }
+    }
+
+    /// Whether the table has the job as over, or forgotten.
+    pub fn is_over(&self, job: JobId) -> bool {
+        let record = self.index.world.jobs.get(&job);
+        record.is_some_and(|record| record.as_ref().is_none_or(|job| job.state == JobState::Done))
+    }
+
+    fn deleting(&mut self, slot: &'a Slot, sighting: Sighting<'_>, watched_until: Option<Timestamp>) {
+        match sighting {
+            Sighting::Unknown => self.goes(slot, "its provider could not be asked whether its VM is gone"),
+            _ if watched_until.is_some_and(|until| until > self.now) => {
+                self.goes(slot, "an invocation waits for its VM to be gone");
+            }
+            // A list that was asked for before the deletion began proves nothing about its end.
+            Sighting::Gone(asked) if asked < slot.since() => self.goes(slot, "its VM is being deleted"),
+            Sighting::Gone(_) => self.release(slot, "its VM is gone"),
+            Sighting::There(vm) if vm.state == VmState::Going => self.goes(slot, "its VM is being deleted"),
+            Sighting::There(_) if !self.is_stale(slot, self.timing.step_timeout) => {
+                self.goes(slot, "its deletion is being asked for");
+            }
+            Sighting::There(_) => self.delete(slot, "its VM was to be deleted and is still there"),
+        }
+    }
+
+    fn delete(&mut self, slot: &Slot, why: &'static str) {
+        self.act(Action::Delete { slot: self.as_seen(slot) }, why, slot.since());
+    }
+
+    fn retire(&mut self, slot: &Slot, why: &'static str) {
+        self.act(Action::Retire { slot: self.as_seen(slot), failed_boot: None }, why, slot.since());
+    }
+
+    /// Whether the slot is in its phase for longer than that.
+    fn is_stale(&self, slot: &Slot, wait: Duration) -> bool {
+        slot.since() <= earlier(self.now, wait)
+    }
+
+    /// Whether a list that was asked for then may lack what belongs to the slot, as too new.
+    fn is_newer(&self, slot: &Slot, asked: Timestamp) -> bool {
+        slot.since() >= earlier(asked, self.timing.step_timeout)
+    }
+}
+
+#[cfg(test)]
+#[path = "slots_tests.rs"]
+mod tests;

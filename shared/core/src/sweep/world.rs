@@ -1,0 +1,243 @@
+//! What the sources said.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Failures;
+use crate::event::{Change, JobEvent};
+use crate::gate::PoolState;
+use crate::ids::{JobId, PoolName, ProviderName, RunnerId};
+use crate::job::{Job, Waiting};
+use crate::policy::{Policy, Pool, Scope};
+use crate::slot::{Slot, VmPlace};
+
+/// What the sources said.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// When the sweep began to look.
+    pub now: Timestamp,
+    /// The table's part of each pool, read after the lists of VMs and runners: what is in those and not in this has
+    /// no slot any more.
+    pub pools: Vec<PoolLedger>,
+    /// Pools that are configured no more, but may have something left.
+    pub removed: Vec<Pool>,
+    /// This deployment's VMs, by provider.
+    pub vms: BTreeMap<ProviderName, Observed<Vec<Vm>>>,
+    /// GitHub's runners, by where they are registered.
+    pub runners: BTreeMap<Scope, Observed<Vec<SeenRunner>>>,
+    /// The table's records of the jobs of [`super::jobs_in_question`], and of those in `told`; `None` where it has none.
+    /// A job that is not here could not be asked for.
+    pub jobs: BTreeMap<JobId, Option<Job>>,
+    /// How far jobs are at GitHub: those of [`super::jobs_to_ask`], and queued ones that were found.
+    pub told: Vec<JobEvent>,
+    /// Failed deliveries, by hook.
+    pub deliveries: BTreeMap<String, Failures>,
+}
+
+/// One pool as the table has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolLedger {
+    /// Which pool.
+    pub pool: PoolName,
+    /// Its taken slots.
+    pub slots: Vec<Slot>,
+    /// Its waiting jobs, oldest first.
+    pub waiting: Vec<Waiting>,
+    /// When GitHub was last asked whether a waiting job still waits, where it was.
+    pub asked: BTreeMap<JobId, Timestamp>,
+    /// What else is known of it.
+    pub state: PoolState,
+}
+
+impl PoolLedger {
+    /// A pool of which the table holds nothing.
+    pub fn empty(pool: PoolName) -> Self {
+        let state = PoolState::default();
+        Self { pool, slots: Vec::new(), waiting: Vec::new(), asked: BTreeMap::new(), state }
+    }
+}
+
+/// What a source said, or that it said nothing.
+#[derive(Debug, Clone)]
+pub enum Observed<T> {
+    /// It answered in full.
+    Known {
+        /// When it was asked.
+        at: Timestamp,
+        /// What it said.
+        value: T,
+    },
+    /// It did not.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// A VM with this deployment's marks, as its provider reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vm {
+    /// Its name, which is its runner's.
+    pub name: String,
+    /// The pool that its marks name.
+    pub pool: PoolName,
+    /// Where it is.
+    pub place: VmPlace,
+    /// Since when; `None` where the provider does not say.
+    pub created_at: Option<Timestamp>,
+    /// Whether it runs.
+    pub state: VmState,
+}
+
+/// Whether a VM runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VmState {
+    /// It is being made, boots or runs.
+    Running,
+    /// It is off, and will not come back by itself.
+    Stopped,
+    /// It is being deleted.
+    Going,
+}
+
+/// A runner as GitHub lists it (`GET …/actions/runners`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenRunner {
+    /// `id`
+    pub id: RunnerId,
+    /// `name`; it may be anybody's.
+    pub name: String,
+    /// `status` is `online`.
+    pub online: bool,
+    /// `busy`
+    pub busy: bool,
+}
+
+/// How a provider's list bears on one VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sighting<'a> {
+    /// It is there.
+    There(&'a Vm),
+    /// All lists that could hold it were read, and it is in none; the earliest was asked for at this moment.
+    Gone(Timestamp),
+    /// A list that could hold it was not read.
+    Unknown,
+}
+
+/// How GitHub's list bears on one runner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It is registered, and not connected.
+    Offline,
+    /// It waits for a job.
+    Idle,
+    /// It runs a job.
+    Busy,
+    /// It is not registered; the list was asked for at this moment.
+    Absent(Timestamp),
+    /// The list was not read.
+    Unknown,
+}
+
+/// Finds what the sources said of one thing.
+#[derive(Debug)]
+pub(super) struct Index<'a> {
+    pub world: &'a World,
+    pub policy: &'a Policy,
+    vms: BTreeMap<&'a str, Vec<&'a Vm>>,
+    runners: BTreeMap<(&'a Scope, &'a str), &'a SeenRunner>,
+    told: BTreeMap<JobId, &'a Change>,
+    slots: BTreeSet<&'a str>,
+}
+
+impl<'a> Index<'a> {
+    pub fn of(policy: &'a Policy, world: &'a World) -> Self {
+        let mut vms: BTreeMap<&str, Vec<&Vm>> = BTreeMap::new();
+        for vm in world.vms.values().flat_map(Observed::values) {
+            vms.entry(&vm.name).or_default().push(vm);
+        }
+        let listed = world.runners.iter().flat_map(|(scope, list)| {
+            list.values().iter().map(move |runner| ((scope, runner.name.as_str()), runner))
+        });
+        let slots = world.pools.iter().flat_map(|ledger| &ledger.slots);
+        Self {
+            world,
+            policy,
+            vms,
+            runners: listed.collect(),
+            told: world.told.iter().map(|event| (event.job, &event.change)).collect(),
+            slots: slots.map(|slot| slot.runner.as_str()).collect(),
+        }
+    }
+
+    /// A pool, also one that is configured no more.
+    pub fn pool(&self, name: &PoolName) -> Option<&'a Pool> {
+        self.policy.pool(name).or_else(|| self.world.removed.iter().find(|pool| &pool.name == name))
+    }
+
+    /// A pool's part of the table; `None` where it was not read.
+    pub fn ledger(&self, name: &PoolName) -> Option<&'a PoolLedger> {
+        self.world.pools.iter().find(|ledger| &ledger.pool == name)
+    }
+
+    /// Whether a slot knows a runner, or VM, of that name.
+    pub fn has_slot(&self, name: &str) -> bool {
+        self.slots.contains(name)
+    }
+
+    /// Where the VM of that name is. `place` narrows the lists down to its provider's; without it all count.
+    pub fn vm(&self, name: &str, place: Option<&VmPlace>) -> Sighting<'a> {
+        let mut named = self.vms.get(name).into_iter().flatten();
+        let there = named.find(|vm| place.is_none_or(|place| place.provider == vm.place.provider));
+        if let Some(vm) = there {
+            return Sighting::There(vm);
+        }
+        let mut earliest = None;
+        for (provider, observed) in &self.world.vms {
+            if place.is_some_and(|place| &place.provider != provider) {
+                continue;
+            }
+            match observed {
+                Observed::Known { at, .. } => {
+                    earliest = Some(earliest.map_or(*at, |before: Timestamp| before.min(*at)));
+                }
+                Observed::Unknown { .. } => return Sighting::Unknown,
+            }
+        }
+        earliest.map_or(Sighting::Unknown, Sighting::Gone)
+    }
+
+    /// Where the VM of a slot is.
+    pub fn vm_of(&self, slot: &Slot) -> Sighting<'a> {
+        self.vm(slot.runner.as_str(), slot.phase.machine().map(|machine| &machine.vm))
+    }
+
+    /// How GitHub sees the runner of that name.
+    pub fn runner(&self, scope: &Scope, name: &str) -> Presence {
+        match (self.runners.get(&(scope, name)), self.world.runners.get(scope)) {
+            (Some(runner), _) if runner.busy => Presence::Busy,
+            (Some(runner), _) if runner.online => Presence::Idle,
+            (Some(_), _) => Presence::Offline,
+            (None, Some(Observed::Known { at, .. })) => Presence::Absent(*at),
+            (None, Some(Observed::Unknown { .. }) | None) => Presence::Unknown,
+        }
+    }
+
+    /// How far a job is, as GitHub said just now.
+    pub fn told(&self, job: JobId) -> Option<&'a Change> {
+        self.told.get(&job).copied()
+    }
+}
+
+impl<T> Observed<Vec<T>> {
+    /// What the source said; nothing where it said nothing, which proves nothing.
+    pub fn values(&self) -> &[T] {
+        match self {
+            Self::Known { value, .. } => value,
+            Self::Unknown { .. } => &[],
+        }
+    }
+}
