@@ -36,11 +36,12 @@ pub use world::github::{Delivery, HookOwner};
 pub use world::history::{Happening, HappeningKind};
 pub use world::ids::{DeliveryId, JobId, RunnerId, VmId};
 pub use world::jobs::{Conclusion, JobSpec, JobState, JobStatus};
+pub use world::people::BusyRunner;
 pub use world::request::{Api, Method, Reply, Request, Response, Ticket};
 pub use world::settings::{
     GroupVisibility, InstanceTemplate, PoolLimit, QuotaRefusal, Repository, RunnerGroup, Settings, Timing,
     Zone,
 };
-pub use world::view::{JobView, RunnerView, View, VmView};
+pub use world::view::{DeliveryView, JobView, RunnerView, View, VmView};
 pub use world::violations::{Violation, ViolationKind};
 pub use world::{Access, World};

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use common::{LABELS, Story, settings};
 use serde_json::json;
-use simulator::{Api, Chance, Fault, HookOwner, Method, Reply, Request, Settings, ViolationKind};
+use simulator::{
+    Api, Chance, Fault, HookOwner, Method, Reply, Repository, Request, Scope, Settings, ViolationKind,
+};
 
 const RUNNERS: &str = "/orgs/shader-slang/actions/runners";
 
@@ -244,4 +246,49 @@ fn nobody_gets_in_without_credentials() {
     let mut nameless = request;
     nameless.headers.remove("user-agent");
     assert_eq!(story.send(&nameless).answer().unwrap().status, 403);
+}
+
+#[test]
+fn a_runner_registered_by_hand_is_listed_until_it_is_forgotten() {
+    let mut story = Story::new(settings());
+    let scope = Scope::Organization("shader-slang".to_owned());
+    let id = story.world.register_runner(story.now, scope, "by-hand", &LABELS);
+    let listed = story.github(Method::Get, RUNNERS, None).value()["runners"][0].clone();
+    assert_eq!((listed["id"].as_u64(), listed["name"].as_str()), (Some(id.0), Some("by-hand")));
+    assert_eq!((listed["status"].as_str(), listed["busy"].as_bool()), (Some("offline"), Some(false)));
+    assert_eq!(story.jit("by-hand").status, 409);
+    story.pass(story.world.settings().timing.registration_kept);
+    assert!(story.world.runners().is_empty());
+}
+
+#[test]
+fn an_archived_repository_says_so() {
+    let archived = Repository { archived: true, ..Repository::public("shader-slang/old") };
+    let repositories = vec![archived, Repository::public("shader-slang/slang")];
+    let mut story = Story::new(Settings { repositories, ..settings() });
+    let all = story.github(Method::Get, "/orgs/shader-slang/repos", None).value().clone();
+    assert_eq!((all[0]["archived"].as_bool(), all[1]["archived"].as_bool()), (Some(true), Some(false)));
+}
+
+#[test]
+fn a_redirection_is_no_failed_delivery() {
+    let hook = HookOwner::Organization("shader-slang".to_owned());
+    let mut story = Story::new(Settings { hook, ..settings() });
+    for status in [202, 302, 404, 502] {
+        story.job(60);
+        let due = story.world.next_due().unwrap();
+        story.now = due;
+        for delivery in story.world.take_deliveries(due) {
+            story.world.delivered(due, delivery.id, status);
+        }
+    }
+    let path = "/orgs/shader-slang/hooks/460000001/deliveries";
+    let pat = story.world.access.pat.clone();
+    for (status, listed) in [("failure", vec![502, 404]), ("success", vec![302, 202])] {
+        let request = Request::new(Api::GitHub, Method::Get, path, story.now).bearer(&pat);
+        let answer = story.send(&request.query("status", status)).answer().unwrap();
+        let codes =
+            answer.value().as_array().unwrap().iter().map(|each| each["status_code"].as_u64().unwrap());
+        assert_eq!(codes.collect::<Vec<_>>(), listed, "{status}");
+    }
 }

@@ -249,3 +249,52 @@ fn the_same_seed_tells_the_same_history_and_another_seed_another() {
     assert_eq!(told(7), told(7));
     assert_ne!(told(7).1, told(8).1);
 }
+
+#[test]
+fn a_busy_vm_can_be_set_into_the_world_in_the_middle_of_its_job() {
+    let mut story = Story::new(settings());
+    let marks = [("mayfly-deployment", "test"), ("mayfly-pool", "linux-gpu")];
+    let spec = simulator::JobSpec::new("shader-slang/slang", &LABELS).lasting(Duration::from_secs(60));
+    let busy = story.world.add_busy_vm(story.now, ZONE, "a", &marks, spec.clone()).unwrap();
+    assert_eq!(story.world.add_busy_vm(story.now, ZONE, "a", &marks, spec), None);
+    let runner = story.world.runners().remove(0);
+    assert_eq!((runner.id, runner.busy, runner.online), (busy.runner, true, true));
+    assert_eq!(ran_on(&story, busy.job).as_deref(), Some("a"));
+    story.pass_secs(61);
+    assert_eq!(story.world.job_state(busy.job).unwrap().status(), "completed");
+    assert!(story.world.runners().is_empty());
+    assert_eq!(story.actions(), ["completed"]);
+    story.pass_secs(11);
+    assert_eq!(story.vm("a").unwrap().status, "TERMINATED");
+}
+
+#[test]
+fn an_aged_vm_may_be_ended_while_busy_and_its_own_switch_comes_late() {
+    let mut story = Story::new(settings());
+    story.job(7200);
+    story.runner("a");
+    story.pass_secs(60);
+    let vm = story.vm("a").unwrap();
+    story.world.age_vm(story.now, vm.id, Duration::from_secs(24 * 3600));
+    assert_eq!(story.vm("a").unwrap().created, vm.created - Duration::from_secs(24 * 3600));
+    story.pass_secs(60);
+    assert_eq!(story.vm("a").unwrap().status, "RUNNING");
+    assert_eq!(story.gcp(Method::Delete, &format!("{INSTANCES}/a"), None).status, 200);
+    assert_eq!(story.kinds(), []);
+}
+
+#[test]
+fn a_delivery_can_be_sent_again_by_hand() {
+    let mut story = Story::new(settings());
+    story.world.faults.deliveries.lost = Chance::next(1);
+    story.job(60);
+    story.pass_secs(2);
+    let lost = story.world.deliveries().remove(0);
+    assert_eq!((lost.action, lost.redelivery, lost.status), ("queued", false, Some(504)));
+    assert!(story.world.redeliver_by_hand(story.now, lost.id));
+    story.pass_secs(2);
+    let again = story.world.deliveries().remove(1);
+    assert_eq!((again.guid, again.redelivery, again.status), (lost.guid, true, Some(202)));
+    assert!(!story.world.redeliver_by_hand(story.now, simulator::DeliveryId(1)));
+    assert_eq!(story.world.calls_of("github.redeliver"), 0);
+}

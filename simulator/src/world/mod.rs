@@ -8,7 +8,7 @@ pub mod github;
 pub mod history;
 pub mod ids;
 pub mod jobs;
-mod people;
+pub mod people;
 pub mod request;
 pub(crate) mod rng;
 pub(crate) mod scheduler;
@@ -87,6 +87,11 @@ impl World {
     /// Change one of a region's quotas.
     pub fn set_quota(&mut self, region: &str, metric: &str, limit: f64) {
         self.settings.set_quota(region, metric, limit);
+    }
+
+    /// Hold pools to other limits from now on (I2): what is there stays, the next insert is judged.
+    pub fn set_pool_limits(&mut self, limits: Vec<settings::PoolLimit>) {
+        self.settings.pool_limits = limits;
     }
 
     /// Run everything that is due by `now`, in order of time.

@@ -1,15 +1,29 @@
-//! What people do to the world behind everybody's back.
+//! What people do to the world behind everybody's back, and what would take too long to wait for.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, json};
 
 use super::World;
-use super::gcp::vm::{Vm, VmStatus};
+use super::gcp::vm::{Guest, Vm, VmStatus};
+use super::github::runners::{Runner, Scope};
 use super::history::HappeningKind;
-use super::ids::VmId;
+use super::ids::{DeliveryId, JobId, RunnerId, VmId};
+use super::jobs::{Job, JobSpec, JobState};
 use super::timeline::{Due, after};
+
+/// A runner in the middle of a job, and all that belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BusyRunner {
+    /// Its VM.
+    pub vm: VmId,
+    /// Its registration.
+    pub runner: RunnerId,
+    /// What it runs.
+    pub job: JobId,
+}
 
 impl World {
     /// Somebody makes a VM by hand, running at once: a stranger's without marks, or an orphan with them.
@@ -53,5 +67,64 @@ impl World {
         let takes = self.settings.timing.power_off;
         self.begin_stop(now, id);
         self.timeline.at(after(now, takes), Due::VmStops(id));
+    }
+
+    /// Somebody asks for a delivery again on the hook's page (the same as the API's call, which is not counted here).
+    /// False when there is no such delivery.
+    pub fn redeliver_by_hand(&mut self, now: Timestamp, id: DeliveryId) -> bool {
+        self.advance(now);
+        self.deliver_again(now, id)
+    }
+
+    /// A VM turns older by so much at once, as its creation time and its `maxRunDuration` tell. The provider's own switch
+    /// is not pulled for it: it strikes when it would have, which makes it one that fails.
+    pub fn age_vm(&mut self, now: Timestamp, id: VmId, by: Duration) {
+        self.advance(now);
+        let earlier = |time: Timestamp| time.checked_sub(by).unwrap_or(Timestamp::MIN);
+        if let Some(vm) = self.gcp.vms.get_mut(&id) {
+            vm.created = earlier(vm.created);
+            vm.expires = vm.expires.map(earlier);
+        }
+    }
+
+    /// A VM of that name with a runner of the same name, online in the repository's organization and in the middle of a
+    /// job, as if all that leads there had happened long ago: nobody was told, no call was made. For worlds that would
+    /// take too long to grow. None if the zone or the repository does not exist, or the name is taken in the zone.
+    pub fn add_busy_vm(
+        &mut self,
+        now: Timestamp,
+        zone: &str,
+        name: &str,
+        labels: &[(&str, &str)],
+        spec: JobSpec,
+    ) -> Option<BusyRunner> {
+        let owner = self.settings.repository(&spec.repository)?.owner.clone();
+        let vm = self.add_vm(now, zone, name, labels)?;
+        let (runner, job) = (RunnerId(self.github.next_runner_id()), JobId(self.github.next_id()));
+        let secret = self.rng.text(32);
+        let registered = Runner {
+            id: runner,
+            name: name.to_owned(),
+            scope: Scope::Organization(owner),
+            group_id: 1,
+            labels: spec.labels.clone(),
+            secret,
+            connected: true,
+            started: true,
+            online: true,
+            job: Some(job),
+            vm: Some(vm),
+        };
+        self.github.runners.insert(runner, registered);
+        if let Some(vm) = self.gcp.vms.get_mut(&vm) {
+            vm.guest = Guest::Serving;
+            vm.runner = Some(runner);
+        }
+        let state = JobState::Running { runner: self.runner_ref(runner)?, since: now };
+        let run = spec.run.unwrap_or_else(|| self.github.next_id());
+        self.timeline.at(after(now, spec.duration), Due::JobEnds(job));
+        self.github.runs.entry(run).or_default().push(job);
+        self.github.jobs.insert(job, Job { id: job, run, spec, created: now, state });
+        Some(BusyRunner { vm, runner, job })
     }
 }

@@ -16,13 +16,15 @@ pub struct Repository {
     pub name: String,
     /// Whether it is private.
     pub private: bool,
+    /// Whether it is archived: it can be read, and runs no workflows.
+    pub archived: bool,
 }
 
 impl Repository {
     /// A public repository, from `owner/name`.
     pub fn public(full_name: &str) -> Self {
         let (owner, name) = full_name.split_once('/').unwrap_or(("", full_name));
-        Self { owner: owner.to_owned(), name: name.to_owned(), private: false }
+        Self { owner: owner.to_owned(), name: name.to_owned(), private: false, archived: false }
     }
 
     /// `owner/name`.

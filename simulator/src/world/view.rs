@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::World;
 use super::github::runners::Scope;
 use super::history::Happening;
-use super::ids::{JobId, RunnerId, VmId};
+use super::ids::{DeliveryId, JobId, RunnerId, VmId};
 use super::jobs::JobState;
 
 /// The world at one moment.
@@ -81,6 +81,25 @@ pub struct RunnerView {
     pub online: bool,
 }
 
+/// One sending of a webhook.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeliveryView {
+    /// Its own id.
+    pub id: DeliveryId,
+    /// `X-GitHub-Delivery`, the same for all sendings of one event.
+    pub guid: String,
+    /// The payload's `action`.
+    pub action: &'static str,
+    /// The job it tells of.
+    pub job: JobId,
+    /// Whether it was asked for again.
+    pub redelivery: bool,
+    /// When it was sent, or is to be.
+    pub sent: Timestamp,
+    /// What it was answered with; 502 and 504 stand for no answer. None while it is under way.
+    pub status: Option<u16>,
+}
+
 impl World {
     /// Everything, as it is now.
     pub fn view(&self) -> View {
@@ -90,7 +109,7 @@ impl World {
             gone_vms: self.gcp.gone.clone(),
             runners: self.runners(),
             calls: self.calls.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
-            deliveries_pending: self.github.outbox.len(),
+            deliveries_pending: self.deliveries_pending(),
             history: self.history.clone(),
         }
     }
@@ -127,6 +146,16 @@ impl World {
             online: runner.online,
         };
         self.github.runners.values().map(view).collect()
+    }
+
+    /// All deliveries there ever were, oldest first.
+    pub fn deliveries(&self) -> Vec<DeliveryView> {
+        self.github.deliveries.values().map(super::github::deliveries::Record::view).collect()
+    }
+
+    /// Webhook deliveries that are still to be sent.
+    pub fn deliveries_pending(&self) -> usize {
+        self.github.outbox.len()
     }
 
     /// Whether no job is under way, and no VM, no runner and no delivery is left.

@@ -14,6 +14,7 @@ use crate::world::ids::{DeliveryId, JobId};
 use crate::world::jobs::Job;
 use crate::world::request::{Request, Response};
 use crate::world::timeline::after;
+use crate::world::view::DeliveryView;
 
 /// A delivery to be sent now, by POST.
 #[derive(Debug, Clone)]
@@ -52,6 +53,20 @@ pub(crate) struct Outcome {
     duration: Duration,
 }
 
+impl Record {
+    pub(crate) fn view(&self) -> DeliveryView {
+        DeliveryView {
+            id: self.id,
+            guid: self.guid.clone(),
+            action: self.action,
+            job: self.job.id,
+            redelivery: self.redelivery,
+            sent: self.sent,
+            status: self.outcome.map(|outcome| outcome.status),
+        }
+    }
+}
+
 impl Outcome {
     fn text(self) -> String {
         match self.status {
@@ -64,6 +79,14 @@ impl Outcome {
 
     fn failed(self) -> bool {
         !(200..300).contains(&self.status)
+    }
+
+    /// The parameter `status` of the list's calls: a redirection counts as a success there.
+    fn is_listed_as(self, wanted: &str) -> bool {
+        match wanted {
+            "success" => (200..400).contains(&self.status),
+            _ => (400..600).contains(&self.status),
+        }
     }
 }
 
@@ -229,7 +252,7 @@ impl World {
         let status = request.parameter("status");
         let fits = |record: &&Record| match record.outcome {
             None => false,
-            Some(outcome) => status.is_none_or(|wanted| (wanted == "failure") == outcome.failed()),
+            Some(outcome) => status.is_none_or(|wanted| outcome.is_listed_as(wanted)),
         };
         let newest = self.github.deliveries.values().rev();
         let older = newest.filter(|record| before.is_none_or(|id| record.id <= id)).filter(fits);
@@ -289,12 +312,17 @@ impl World {
         if let Err(refusal) = self.check_hook(owner, hook) {
             return refusal;
         }
-        let Some(record) = self.github.deliveries.get(&id) else { return not_found() };
+        if self.deliver_again(now, id) { Response::json(202, json!({})) } else { not_found() }
+    }
+
+    /// Sends a delivery once more, under its own GUID; false if there is none of this id.
+    pub(crate) fn deliver_again(&mut self, now: Timestamp, id: DeliveryId) -> bool {
+        let Some(record) = self.github.deliveries.get(&id) else { return false };
         let (guid, action, job) = (record.guid.clone(), record.action, record.job.clone());
         let lost = self.faults.deliveries.lost.strikes(&mut self.rng);
         let due = after(now, self.delivery_delay());
         self.post(due, &guid, action, job, lost, true);
-        Response::json(202, json!({}))
+        true
     }
 }
 

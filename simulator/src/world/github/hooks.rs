@@ -24,6 +24,10 @@ impl World {
     }
 
     pub(crate) fn hook_config(&self) -> Response {
+        if self.settings.hook != HookOwner::App {
+            // The App's own hook is not set up: it has no address.
+            return Response::json(200, json!({ "content_type": "form", "insecure_ssl": "0" }));
+        }
         Response::json(200, self.hook_target())
     }
 

@@ -140,6 +140,7 @@ pub(crate) fn repository(repository: &Repository) -> Value {
         "name": repository.name,
         "full_name": full_name,
         "private": repository.private,
+        "archived": repository.archived,
         "visibility": if repository.private { "private" } else { "public" },
         "owner": user(&repository.owner, "Organization"),
         "html_url": page,
@@ -169,7 +170,7 @@ fn same_for_all_repositories() -> Value {
         "watchers": 42, "forks": 7, "open_issues": 3, "subscribers_count": 9, "network_count": 7,
         "has_issues": true, "has_projects": true, "has_downloads": true, "has_wiki": false,
         "has_pages": false, "has_discussions": false,
-        "archived": false, "disabled": false, "is_template": false,
+        "disabled": false, "is_template": false,
         "allow_forking": true, "web_commit_signoff_required": false,
         "custom_properties": custom_properties(),
         "license": {

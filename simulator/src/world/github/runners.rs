@@ -108,27 +108,47 @@ impl World {
         if let Err(refusal) = self.check_jit(&scope, &name, &labels, group_id) {
             return refusal;
         }
-        let id = RunnerId(self.github.next_runner_id());
-        let secret = self.rng.text(32);
+        let id = self.insert_runner(now, scope, &name, labels, group_id);
+        let Some(runner) = self.github.runners.get(&id) else { return not_found() };
+        let (body, secret) = (runner.body(), runner.secret.clone());
         let config = self.encode_jit_config(id, &name, &secret);
+        Response::json(201, json!({ "runner": body, "encoded_jit_config": config }))
+    }
+
+    /// Somebody registers a runner by hand and never starts it: one that no VM stands behind. GitHub forgets it like any
+    /// other that is not connected.
+    pub fn register_runner(&mut self, now: Timestamp, scope: Scope, name: &str, labels: &[&str]) -> RunnerId {
+        self.advance(now);
+        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+        self.insert_runner(now, scope, name, labels, 1)
+    }
+
+    fn insert_runner(
+        &mut self,
+        now: Timestamp,
+        scope: Scope,
+        name: &str,
+        labels: Vec<String>,
+        group_id: u64,
+    ) -> RunnerId {
+        let id = RunnerId(self.github.next_runner_id());
         let runner = Runner {
             id,
-            name,
+            name: name.to_owned(),
             scope,
             group_id,
             labels,
-            secret,
+            secret: self.rng.text(32),
             connected: false,
             started: false,
             online: false,
             job: None,
             vm: None,
         };
-        self.note(now, HappeningKind::RunnerRegistered, format!("runner {} is registered", runner.name));
-        let answer = json!({ "runner": runner.body(), "encoded_jit_config": config });
+        self.note(now, HappeningKind::RunnerRegistered, format!("runner {name} is registered"));
         self.github.runners.insert(id, runner);
         self.timeline.at(after(now, self.settings.timing.registration_kept), Due::RegistrationExpires(id));
-        Response::json(201, answer)
+        id
     }
 
     fn check_jit(&self, scope: &Scope, name: &str, labels: &[String], group: u64) -> Result<(), Response> {
