@@ -13,7 +13,8 @@ use serde_json::json;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::http::{Call, Http, Said, Status};
-use super::{FORBIDDEN, GitHubError, UNAUTHORIZED, refused, scope_path};
+use super::refusal::{not_the_app, refused};
+use super::{GitHubError, Permission, scope_path};
 use crate::config::GitHubLogin;
 use crate::secret::{Secret, SecretError, Secrets};
 
@@ -23,6 +24,8 @@ const TOKEN_MARGIN: Duration = Duration::from_secs(5 * 60);
 const JWT_BACKDATED: Duration = Duration::from_secs(60);
 const JWT_LIFETIME: Duration = Duration::from_secs(9 * 60);
 
+const SUSPENDED: &str = "is the App's installation suspended?";
+
 /// Makes tokens, and keeps them while they are good.
 #[derive(Debug)]
 pub(super) struct Auth {
@@ -30,7 +33,14 @@ pub(super) struct Auth {
     secrets: Secrets,
     secret: OnceCell<Secret>,
     tokens: Mutex<BTreeMap<InstallationId, Token>>,
-    installations: Mutex<BTreeMap<Scope, InstallationId>>,
+    /// By account: an App is installed there once, for all repositories that it may see.
+    installations: Mutex<BTreeMap<String, InstallationId>>,
+}
+
+/// The App, ready to sign.
+pub(super) struct App<'a> {
+    client_id: &'a str,
+    key: &'a Secret,
 }
 
 #[derive(Debug, Clone)]
@@ -70,6 +80,28 @@ impl Auth {
         }
     }
 
+    /// Whether we are an App.
+    pub(super) fn is_app(&self) -> bool {
+        match &self.login {
+            GitHubLogin::App { .. } => true,
+            GitHubLogin::Token(_) => false,
+        }
+    }
+
+    /// The App that we are, for calls in its own name; `Refused` where we are none.
+    pub(super) async fn app(&self) -> Result<App<'_>, GitHubError> {
+        match &self.login {
+            GitHubLogin::App { client_id, private_key, .. } => {
+                let key = self.secret(private_key).await.map_err(no_secret)?;
+                Ok(App { client_id, key })
+            }
+            GitHubLogin::Token(_) => {
+                let why = "a personal access token is no App".to_owned();
+                Err(GitHubError::Refused { doing: "signing as the App", status: 0, why })
+            }
+        }
+    }
+
     /// A token for calls about `scope`.
     pub(super) async fn token(
         &self,
@@ -79,21 +111,19 @@ impl Auth {
         deadline: Instant,
         count: &(dyn Fn() + Sync),
     ) -> Result<Secret, GitHubError> {
-        let (client_id, private_key, configured) = match &self.login {
+        let configured = match &self.login {
             GitHubLogin::Token(source) => return self.secret(source).await.cloned().map_err(no_secret),
-            GitHubLogin::App { client_id, private_key, installation } => {
-                (client_id, private_key, *installation)
-            }
+            GitHubLogin::App { installation, .. } => *installation,
         };
         let known = configured.or(match scope {
             Scope::Organization(_) | Scope::Repository(_) => installation,
             // A delivery names an organization's installation, which cannot register the enterprise's runners.
             Scope::Enterprise(_) => None,
         });
-        let key = self.secret(private_key).await.map_err(no_secret)?;
+        let app = self.app().await?;
         let installation = match known {
             Some(installation) => installation,
-            None => self.installation(http, scope, client_id, key, deadline, count).await?,
+            None => self.installation(http, scope, &app, deadline, count).await?,
         };
         // Kept locked while a token is made: those who come at the same time want the same.
         let mut tokens = self.tokens.lock().await;
@@ -105,9 +135,8 @@ impl Auth {
         const DOING: &str = "getting an installation's token";
         let path = format!("/app/installations/{installation}/access_tokens");
         let body = json!({});
-        let answer =
-            http.send(&Call::post(DOING, &path, &body), &|| jwt(client_id, key), deadline, count).await;
-        match answer.map_err(not_the_app)? {
+        let answer = http.send(&Call::post(DOING, &path, &body), &|| app.jwt(), deadline, count).await;
+        match answer.map_err(|error| not_the_app(error, SUSPENDED))? {
             Status::Ok(answer) => {
                 let answer: TokenAnswer = answer.read(DOING)?;
                 let token = Token { text: Secret::new(answer.token), expires_at: answer.expires_at };
@@ -137,25 +166,29 @@ impl Auth {
         &self,
         http: &Http,
         scope: &Scope,
-        client_id: &str,
-        key: &Secret,
+        app: &App<'_>,
         deadline: Instant,
         count: &(dyn Fn() + Sync),
     ) -> Result<InstallationId, GitHubError> {
         const DOING: &str = "looking the App's installation up";
         let mut installations = self.installations.lock().await;
-        if let Some(installation) = installations.get(scope) {
+        let account = match scope {
+            Scope::Organization(login) => login.as_str().to_lowercase(),
+            Scope::Repository(repository) => repository.owner().to_lowercase(),
+            Scope::Enterprise(slug) => format!("enterprises/{slug}"),
+        };
+        if let Some(installation) = installations.get(&account) {
             return Ok(*installation);
         }
         let path = format!("{}/installation", scope_path(scope));
-        let answer = http.send(&Call::get(DOING, &path), &|| jwt(client_id, key), deadline, count).await;
-        match answer.map_err(not_the_app)? {
+        let answer = http.send(&Call::get(DOING, &path), &|| app.jwt(), deadline, count).await;
+        match answer.map_err(|error| not_the_app(error, SUSPENDED))? {
             Status::Ok(answer) => {
                 let installation = InstallationId(answer.read::<InstallationAnswer>(DOING)?.id);
-                installations.insert(scope.clone(), installation);
+                installations.insert(account, installation);
                 Ok(installation)
             }
-            Status::Said(said) => Err(refused(DOING, scope, said)),
+            Status::Said(said) => Err(refused(DOING, scope, Permission::Runners, said)),
         }
     }
 
@@ -164,43 +197,27 @@ impl Auth {
     }
 }
 
-/// A refusal of the App itself, with what to do about it.
-fn not_the_app(error: GitHubError) -> GitHubError {
-    let hint = |status| match status {
-        UNAUTHORIZED => {
-            Some("does github.app.private_key belong to github.app.client_id, and is the clock right?")
-        }
-        FORBIDDEN => Some("is the App's installation suspended?"),
-        _ => None,
-    };
-    match error {
-        GitHubError::Refused { doing, status, why } => {
-            let why = hint(status).map_or(why.clone(), |hint| format!("{why}; {hint}"));
-            GitHubError::Refused { doing, status, why }
-        }
-        GitHubError::RateLimited { .. } | GitHubError::Unavailable { .. } => error,
-    }
-}
-
 fn no_secret(error: SecretError) -> GitHubError {
     GitHubError::Unavailable { doing: "reading our own credentials", why: error.to_string() }
 }
 
-/// Good for one try: GitHub refuses one that it has seen.
-fn jwt(client_id: &str, key: &Secret) -> Result<Secret, GitHubError> {
-    // The library's message is about the key's form, never its text.
-    let failed = |error: jsonwebtoken::errors::Error| GitHubError::Refused {
-        doing: "signing as the App",
-        status: 0,
-        why: format!("github.app.private_key is no RSA private key in PEM form: {error}"),
-    };
-    let now = Timestamp::now();
-    let claims = Claims {
-        iss: client_id,
-        iat: now.as_second() - JWT_BACKDATED.as_secs().cast_signed(),
-        exp: now.as_second() + JWT_LIFETIME.as_secs().cast_signed(),
-        jti: format!("{:016x}{:016x}", crate::random::bits(), crate::random::bits()),
-    };
-    let key = EncodingKey::from_rsa_pem(key.expose().as_bytes()).map_err(failed)?;
-    jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key).map(Secret::new).map_err(failed)
+impl App<'_> {
+    /// A JWT that says who we are. Good for one try: GitHub refuses one that it has seen.
+    pub(super) fn jwt(&self) -> Result<Secret, GitHubError> {
+        // The library's message is about the key's form, never its text.
+        let failed = |error: jsonwebtoken::errors::Error| GitHubError::Refused {
+            doing: "signing as the App",
+            status: 0,
+            why: format!("github.app.private_key is no RSA private key in PEM form: {error}"),
+        };
+        let now = Timestamp::now();
+        let claims = Claims {
+            iss: self.client_id,
+            iat: now.as_second() - JWT_BACKDATED.as_secs().cast_signed(),
+            exp: now.as_second() + JWT_LIFETIME.as_secs().cast_signed(),
+            jti: format!("{:016x}{:016x}", crate::random::bits(), crate::random::bits()),
+        };
+        let key = EncodingKey::from_rsa_pem(self.key.expose().as_bytes()).map_err(failed)?;
+        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key).map(Secret::new).map_err(failed)
+    }
 }

@@ -3,12 +3,12 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, RETRY_AFTER, USER_AGENT};
-use reqwest::{Method, StatusCode};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, LINK, RETRY_AFTER, USER_AGENT};
+use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::GitHubError;
+use super::{GitHubError, Permission, link};
 use crate::secret::Secret;
 
 /// One try's limit; GitHub itself gives up on a request after ten seconds.
@@ -28,6 +28,8 @@ const ANSWER_MOST: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Call<'a> {
     pub(super) doing: &'static str,
+    /// What must be allowed for it.
+    pub(super) needs: Permission,
     method: Method,
     path: &'a str,
     query: Vec<(&'static str, String)>,
@@ -58,37 +60,60 @@ pub(super) const CONFLICT: u16 = 409;
 /// It may not be done, or cannot be.
 pub(super) const UNPROCESSABLE: u16 = 422;
 
-/// The body of a good answer.
-pub(super) struct Answer(Vec<u8>);
+/// A good answer: its body, and the header `link`.
+pub(super) struct Answer {
+    body: Vec<u8>,
+    link: Option<String>,
+}
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // It may hold a token or a JIT config.
-        write!(f, "[{} bytes]", self.0.len())
+        write!(f, "[{} bytes]", self.body.len())
     }
 }
 
 impl Answer {
     pub(super) fn read<T: DeserializeOwned>(&self, doing: &'static str) -> Result<T, GitHubError> {
         // serde's message could show what was received; its place says enough.
-        serde_json::from_slice(&self.0).map_err(|error| GitHubError::Unavailable {
+        serde_json::from_slice(&self.body).map_err(|error| GitHubError::Unavailable {
             doing,
             why: format!("the answer cannot be read (line {}, column {})", error.line(), error.column()),
         })
     }
+
+    /// The address of the list's next page. It is for reading what it asks for: requests go to the configured GitHub only.
+    pub(super) fn next(&self) -> Option<Url> {
+        link::next(self.link.as_deref()?)
+    }
 }
 
 impl<'a> Call<'a> {
+    fn new(doing: &'static str, method: Method, path: &'a str) -> Self {
+        Self { doing, needs: Permission::Runners, method, path, query: Vec::new(), body: None }
+    }
+
     pub(super) fn get(doing: &'static str, path: &'a str) -> Self {
-        Self { doing, method: Method::GET, path, query: Vec::new(), body: None }
+        Self::new(doing, Method::GET, path)
     }
 
     pub(super) fn post(doing: &'static str, path: &'a str, body: &'a Value) -> Self {
-        Self { doing, method: Method::POST, path, query: Vec::new(), body: Some(body) }
+        Self { body: Some(body), ..Self::new(doing, Method::POST, path) }
+    }
+
+    /// A POST that takes no body.
+    pub(super) fn post_nothing(doing: &'static str, path: &'a str) -> Self {
+        Self::new(doing, Method::POST, path)
     }
 
     pub(super) fn delete(doing: &'static str, path: &'a str) -> Self {
-        Self { doing, method: Method::DELETE, path, query: Vec::new(), body: None }
+        Self::new(doing, Method::DELETE, path)
+    }
+
+    /// Most calls are about runners; this one wants another permission.
+    pub(super) fn needs(mut self, permission: Permission) -> Self {
+        self.needs = permission;
+        self
     }
 
     pub(super) fn query(mut self, name: &'static str, value: impl ToString) -> Self {
@@ -217,7 +242,10 @@ fn typed(
 ) -> Result<Status, Failed> {
     let message = || message(&body);
     match status.as_u16() {
-        200..=299 if is_whole(&body) => Ok(Status::Ok(Answer(body))),
+        200..=299 if is_whole(&body) => {
+            let link = headers.get(LINK).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            Ok(Status::Ok(Answer { body, link }))
+        }
         // As good as lost: it may have taken effect, and what it says is not known.
         200..=299 => Err(Failed {
             error: GitHubError::Unavailable { doing, why: format!("answered {status} with what is no JSON") },

@@ -17,7 +17,8 @@ async fn what_passes_is_asked_for_again() {
         let story = Story::begin(Settings::brisk()).await;
         story.strike(&format!("github.{endpoint}"), fault.clone());
         story.register(0).await.unwrap();
-        let found = story.github.find(&story.pool, &story.name(0), None, Instant::now() + SOON).await;
+        let found =
+            story.github.find(&story.pool.scope, story.name(0).as_str(), None, Instant::now() + SOON).await;
         assert!(found.unwrap().is_some(), "{fault:?}");
         assert_eq!(story.calls([endpoint]), [2], "{fault:?}");
         story.end();
@@ -31,7 +32,8 @@ async fn what_does_not_pass_is_told_after_three_tries() {
     let cases = faults.into_iter().map(async |fault| {
         let story = Story::begin(Settings::brisk()).await;
         story.always("github.runners", fault.clone());
-        let told = story.github.find(&story.pool, &story.name(0), None, Instant::now() + SOON).await;
+        let told =
+            story.github.find(&story.pool.scope, story.name(0).as_str(), None, Instant::now() + SOON).await;
         assert!(is_unavailable(&told), "{fault:?}: {told:?}");
         assert_eq!(story.calls(["runners"]), [3], "{fault:?}");
         story.end();

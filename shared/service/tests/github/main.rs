@@ -1,8 +1,11 @@
 //! The GitHub client against the simulator, over real HTTP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod deliveries;
 mod faults;
+mod jobs;
 mod limits;
+mod list;
 mod login;
 mod register;
 mod remove;

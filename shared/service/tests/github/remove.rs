@@ -14,11 +14,16 @@ impl Story {
     }
 
     async fn remove_by_name(&self, slot: u16) -> Result<Removal, GitHubError> {
-        self.github.remove_by_name(&self.pool, &self.name(slot), None, Instant::now() + SOON).await
+        self.github
+            .remove_by_name(&self.pool.scope, self.name(slot).as_str(), None, Instant::now() + SOON)
+            .await
     }
 
     async fn find(&self, slot: u16) -> Option<RunnerId> {
-        self.github.find(&self.pool, &self.name(slot), None, Instant::now() + SOON).await.unwrap()
+        self.github
+            .find(&self.pool.scope, self.name(slot).as_str(), None, Instant::now() + SOON)
+            .await
+            .unwrap()
     }
 }
 

@@ -213,8 +213,18 @@ fn shape(value: &Value) -> String {
 }
 
 pub fn client(api_url: &str, login: GitHubLogin) -> GitHub {
+    client_with_hook(api_url, login, None)
+}
+
+/// A client whose configuration may say which hook is ours.
+pub fn client_with_hook(api_url: &str, login: GitHubLogin, webhook_url: Option<&str>) -> GitHub {
     let api_url = api_url.to_owned();
-    GitHub::new(&GitHubConfig { api_url, webhook_secrets: Vec::new(), login, webhook_url: None })
+    let webhook_url = webhook_url.map(|url| url.parse().unwrap());
+    GitHub::new(&GitHubConfig { api_url, webhook_secrets: Vec::new(), login, webhook_url })
+}
+
+pub fn soon() -> Instant {
+    Instant::now() + SOON
 }
 
 pub fn organization() -> Scope {

@@ -1,0 +1,169 @@
+//! Workflow runs and jobs, as GitHub has them: for when an event may have been lost.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use mayfly_core::event::{Change, JobEvent};
+use mayfly_core::ids::{InstallationId, JobId, Repository};
+use mayfly_core::labels::Labels;
+use mayfly_core::policy::Scope;
+use serde::Deserialize;
+
+use super::http::Call;
+use super::{GitHub, GitHubError, PAGE, Permission, scope_path};
+
+/// A run's jobs are read up to this many pages; a matrix has at most 256 jobs.
+const JOB_PAGES_MOST: usize = 5;
+/// A run has some 15 KB.
+const RUNS_PAGE: usize = 50;
+
+/// The `status` of workflow runs that may hold queued jobs (parameter `status` of `GET …/actions/runs`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RunStatus {
+    /// `queued`: none of its jobs has begun.
+    Queued,
+    /// `in_progress`: some of its jobs have, others may wait for a runner.
+    InProgress,
+}
+
+impl RunStatus {
+    /// GitHub's name of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::InProgress => "in_progress",
+        }
+    }
+}
+
+/// One page of a repository's runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunsPage {
+    /// Their ids, newest first.
+    pub ids: Vec<u64>,
+    /// Whether another page follows.
+    pub more: bool,
+}
+
+#[derive(Deserialize)]
+struct RunsAnswer {
+    workflow_runs: Vec<RunAnswer>,
+}
+
+#[derive(Deserialize)]
+struct RunAnswer {
+    id: u64,
+}
+
+#[derive(Deserialize)]
+struct JobsAnswer {
+    jobs: Vec<JobAnswer>,
+}
+
+/// Schema `job`, as far as it is used.
+#[derive(Deserialize)]
+struct JobAnswer {
+    id: u64,
+    status: String,
+    conclusion: Option<String>,
+    labels: Vec<String>,
+    runner_name: Option<String>,
+    name: Option<String>,
+    created_at: Option<String>,
+}
+
+impl JobAnswer {
+    /// The event that would have told of it.
+    fn event(self, repository: &Repository, installation: Option<InstallationId>) -> JobEvent {
+        let runner = self.runner_name.filter(|name| !name.is_empty());
+        let change = match self.status.as_str() {
+            "completed" => Change::Ended { runner, conclusion: self.conclusion },
+            "in_progress" => Change::Started { runner },
+            "queued" => Change::Queued,
+            // `waiting` for an approval, `pending` behind a concurrency limit, or `requested`: no runner could take it yet.
+            _ => Change::Held,
+        };
+        JobEvent {
+            change,
+            job: JobId(self.id),
+            name: self.name.unwrap_or_default(),
+            repository: repository.clone(),
+            labels: Labels::new(self.labels),
+            created_at: self.created_at.and_then(|text| text.parse::<Timestamp>().ok()),
+            installation,
+            enterprise: None,
+        }
+    }
+}
+
+impl GitHub {
+    /// A job as GitHub has it, as the event that would have told of it (`GET /repos/{owner}/{repo}/actions/jobs/{job_id}`);
+    /// `installation` is the job's, and is put in the event. A 404 is `Refused`: it is also what GitHub answers to
+    /// those who must not see the job, so it proves nothing.
+    pub async fn job(
+        &self,
+        repository: &Repository,
+        job: JobId,
+        installation: Option<InstallationId>,
+        deadline: Instant,
+    ) -> Result<JobEvent, GitHubError> {
+        const DOING: &str = "looking a job up";
+        let scope = Scope::Repository(repository.clone());
+        let path = format!("{}/actions/jobs/{job}", scope_path(&scope));
+        let call = Call::get(DOING, &path).needs(Permission::Actions);
+        let answer: JobAnswer = self.answer(&scope, installation, call, deadline).await?.read(DOING)?;
+        Ok(answer.event(repository, installation))
+    }
+
+    /// One page of the repository's runs of that status, fifty at a time (`GET /repos/{owner}/{repo}/actions/runs`);
+    /// pages count from 1. GitHub shows at most a thousand runs of a status.
+    pub async fn runs(
+        &self,
+        repository: &Repository,
+        status: RunStatus,
+        page: usize,
+        deadline: Instant,
+    ) -> Result<RunsPage, GitHubError> {
+        const DOING: &str = "listing a repository's runs";
+        let scope = Scope::Repository(repository.clone());
+        let path = format!("{}/actions/runs", scope_path(&scope));
+        let call = Call::get(DOING, &path)
+            .needs(Permission::Actions)
+            .query("status", status.as_str())
+            .query("exclude_pull_requests", true)
+            .query("per_page", RUNS_PAGE)
+            .query("page", page);
+        let answer = self.answer(&scope, None, call, deadline).await?;
+        let ids = answer.read::<RunsAnswer>(DOING)?.workflow_runs.into_iter().map(|run| run.id).collect();
+        Ok(RunsPage { ids, more: answer.next().is_some() })
+    }
+
+    /// The jobs of a run's latest attempt (`GET /repos/{owner}/{repo}/actions/runs/{run_id}/jobs`), the first five hundred of
+    /// them, as the events that would have told of them. One call for each hundred.
+    pub async fn run_jobs(
+        &self,
+        repository: &Repository,
+        run: u64,
+        deadline: Instant,
+    ) -> Result<Vec<JobEvent>, GitHubError> {
+        const DOING: &str = "listing a run's jobs";
+        let scope = Scope::Repository(repository.clone());
+        let path = format!("{}/actions/runs/{run}/jobs", scope_path(&scope));
+        let mut jobs = Vec::new();
+        for page in 1..=JOB_PAGES_MOST {
+            let call = Call::get(DOING, &path)
+                .needs(Permission::Actions)
+                .query("filter", "latest")
+                .query("per_page", PAGE)
+                .query("page", page);
+            let answer = self.answer(&scope, None, call, deadline).await?;
+            let answered = answer.read::<JobsAnswer>(DOING)?.jobs;
+            jobs.extend(answered.into_iter().map(|job| job.event(repository, None)));
+            if answer.next().is_none() {
+                return Ok(jobs);
+            }
+        }
+        tracing::warn!(%repository, run, most = JOB_PAGES_MOST * PAGE, "a run has more jobs than are looked at");
+        Ok(jobs)
+    }
+}
