@@ -113,6 +113,11 @@ impl Ledger {
         Ok(waits)
     }
 
+    /// Takes a free slot that no job waits for: its purpose is to be spare. `false` when somebody else was quicker.
+    pub async fn reserve(&self, slot: &Slot) -> Result<bool, StoreError> {
+        Ok(matches!(self.write(reserve(slot), "taking a slot").await?, Written::Before(_)))
+    }
+
     /// Takes a free slot, or a spare runner, for a waiting job; `false` when somebody else was quicker.
     pub async fn serve(&self, pool: &PoolName, waiting: &Waiting, take: &Take) -> Result<bool, StoreError> {
         let writes = [leave_queue(pool, waiting), take.write(waiting.job)];
@@ -133,6 +138,13 @@ impl Ledger {
     /// Takes a job out of its pool's queue.
     pub async fn drop_waiting(&self, pool: &PoolName, waiting: &Waiting) -> Result<(), StoreError> {
         self.write(leave_queue(pool, waiting), "taking a job out of the queue").await.map(|_| ())
+    }
+
+    /// Remembers that GitHub was asked whether a job still waits; nothing where it is not in the queue any more.
+    pub async fn asked(&self, pool: &PoolName, waiting: &Waiting, at: Timestamp) -> Result<(), StoreError> {
+        let write = Write::update(waiting_key(pool, waiting), "SET asked_at = :at", "attribute_exists(pk)")
+            .value(":at", moment(at));
+        self.write(write, "noting that GitHub was asked").await.map(|_| ())
     }
 
     async fn put_waiting(&self, pool: &PoolName, waiting: &Waiting) -> Result<(), StoreError> {

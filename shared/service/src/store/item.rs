@@ -56,6 +56,17 @@ pub(super) fn slot_key_of(runner: &RunnerName) -> Item {
     slot_key(runner.pool(), runner.slot())
 }
 
+/// What the key of a delivery's item begins with.
+pub(super) const DELIVERY: &str = "delivery#";
+
+pub(super) fn delivery_key(guid: &str) -> Item {
+    key(format!("{DELIVERY}{guid}"), "delivery".to_owned())
+}
+
+pub(super) fn memory_key() -> Item {
+    key("deployment".to_owned(), "sweep".to_owned())
+}
+
 /// Sorts by time, so that the oldest job is the first in its pool's queue.
 pub(super) fn waiting_key(pool: &PoolName, waiting: &Waiting) -> Item {
     let queued_at = waiting.queued_at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ");
@@ -83,6 +94,11 @@ pub(super) fn timeline_entry(moment: &Moment) -> AttributeValue {
     text(format!("{} {what}", moment.at))
 }
 
+/// A text for people, in at most [`LINE_LONGEST`] characters.
+pub(super) fn short(what: &str) -> AttributeValue {
+    text(what.chars().take(LINE_LONGEST).collect::<String>())
+}
+
 /// A line may hold a provider's message; an item of 1 KB is what one write unit pays for.
 const LINE_LONGEST: usize = 300;
 
@@ -96,7 +112,11 @@ impl<'a> Reader<'a> {
         Self { item }
     }
 
-    fn corrupt(&self, why: impl Into<String>) -> StoreError {
+    pub(super) fn item(&self) -> &'a Item {
+        self.item
+    }
+
+    pub(super) fn corrupt(&self, why: impl Into<String>) -> StoreError {
         let part = |name: &str| match self.item.get(name) {
             Some(AttributeValue::S(value)) => value.clone(),
             _ => "?".to_owned(),
@@ -112,11 +132,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn text(&self, name: &str) -> Result<&'a str, StoreError> {
+    pub(super) fn text(&self, name: &str) -> Result<&'a str, StoreError> {
         self.maybe_text(name)?.ok_or_else(|| self.corrupt(format!("{name} is missing")))
     }
 
-    fn maybe_number<N: std::str::FromStr>(&self, name: &str) -> Result<Option<N>, StoreError> {
+    pub(super) fn maybe_number<N: std::str::FromStr>(&self, name: &str) -> Result<Option<N>, StoreError> {
         match self.item.get(name) {
             None => Ok(None),
             Some(AttributeValue::N(value)) => match value.parse() {
@@ -127,7 +147,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn maybe_moment(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
+    pub(super) fn maybe_moment(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
         match self.maybe_number(name)? {
             None => Ok(None),
             Some(milliseconds) => match Timestamp::from_millisecond(milliseconds) {
@@ -137,7 +157,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn moment(&self, name: &str) -> Result<Timestamp, StoreError> {
+    pub(super) fn moment(&self, name: &str) -> Result<Timestamp, StoreError> {
         self.maybe_moment(name)?.ok_or_else(|| self.corrupt(format!("{name} is missing")))
     }
 

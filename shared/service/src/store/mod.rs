@@ -6,6 +6,8 @@
 //! | slot | `pool#<name>` / `slot#0007` |
 //! | waiting job | `pool#<name>` / `wait#<queued_at>#<id>` |
 //! | pool | `pool#<name>` / `pool` |
+//! | the sweep's memory | `deployment` / `sweep` |
+//! | a delivery that was asked for again | `delivery#<guid>` / `delivery` |
 
 use std::time::Duration;
 
@@ -15,17 +17,22 @@ use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use mayfly_core::ids::Deployment;
 
 mod claim;
+mod count;
 mod item;
 mod jobs;
+mod memory;
 mod pool;
 mod read;
 mod slots;
 mod table;
 mod write;
 
+use count::Count;
+
 pub use claim::{Claim, Enqueued, Take, to_milliseconds};
 pub use jobs::{JobWritten, Was};
-pub use pool::PoolState;
+pub use memory::Memory;
+pub use pool::Stage;
 pub use slots::Moved;
 pub use table::{CreateTable, create_table};
 
@@ -39,6 +46,15 @@ pub enum StoreError {
         doing: &'static str,
         /// Why it failed.
         why: String,
+    },
+    /// There is no such table (`ResourceNotFoundException`).
+    #[error(
+        "table: {doing}: there is no table of the configured name there; `mayfly table create` makes it, and \
+         AWS_ENDPOINT_URL_DYNAMODB, AWS_REGION and the like say where"
+    )]
+    Missing {
+        /// What was being done.
+        doing: &'static str,
     },
     /// An item is not as Mayfly writes it.
     #[error("table: item {key}: {why}; delete it by hand if nothing else repairs it")]
@@ -58,6 +74,7 @@ pub struct Ledger {
     deployment: Deployment,
     /// How long an ended job is remembered.
     retention: Duration,
+    count: Count,
 }
 
 /// A job that nobody ever ended is forgotten after this: GitHub itself ends a workflow run after 35 days.
@@ -74,7 +91,14 @@ impl Ledger {
         deployment: Deployment,
         retention: Duration,
     ) -> Self {
-        Self { client: Client::new(aws), table, deployment, retention }
+        let count = Count::default();
+        let config = aws_sdk_dynamodb::config::Builder::from(aws).interceptor(count.clone());
+        Self { client: Client::from_conf(config.build()), table, deployment, retention, count }
+    }
+
+    /// How many requests this ledger and its clones have sent to the table, those that were repeated included.
+    pub fn requests(&self) -> u64 {
+        self.count.get()
     }
 }
 
@@ -110,6 +134,9 @@ where
     R: std::fmt::Debug,
 {
     move |error| {
+        if error.code() == Some("ResourceNotFoundException") {
+            return StoreError::Missing { doing };
+        }
         // The service's own words where it answered; else the whole chain, since the outermost says little.
         let why = match error.as_service_error() {
             Some(answer) => {

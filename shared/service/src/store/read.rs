@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use mayfly_core::ids::{JobId, PoolName, RunnerName, SlotIndex};
-use mayfly_core::job::{Job, JobState, Waiting};
+use mayfly_core::job::{Job, Waiting};
 use mayfly_core::slot::Slot;
 use mayfly_core::sweep::PoolLedger;
 
 use super::item::{Item, Reader, job_key, pool_partition, slot_key, slot_sort_key, text};
+use super::pool::read_state;
 use super::{COST, Ledger, StoreError, unavailable};
 
 /// `BatchGetItem` takes at most so many keys.
@@ -58,56 +59,73 @@ impl Ledger {
         item.map(|item| Reader::new(&item).job()).transpose()
     }
 
-    /// All of a pool: its slots and its queue. Items that contradict themselves are left out, and said.
+    /// All of a pool: its own item, its slots and its queue, which stand next to each other. Items that contradict
+    /// themselves are left out, and said.
     pub async fn pool_ledger(&self, pool: &PoolName) -> Result<(PoolLedger, Vec<StoreError>), StoreError> {
         let doing = "reading a pool";
-        let range = Range { pool, from: "slot#", to: "wait#~", limit: usize::MAX, consistent: true, doing };
-        let mut ledger =
-            PoolLedger { pool: pool.clone(), slots: Vec::new(), waiting: Vec::new(), github_until: None };
+        let range = Range { pool, from: "pool", to: "wait#~", limit: usize::MAX, consistent: true, doing };
+        let mut ledger = PoolLedger::empty(pool.clone());
         let read = |item: &Reader<'_>| {
-            let is_slot = item.maybe_text("sk")?.is_some_and(|key| key.starts_with("slot#"));
-            if is_slot {
-                item.slot(&self.deployment).map(|slot| ledger.slots.push(slot))
+            let key = item.text("sk")?;
+            if key == "pool" {
+                ledger.state = read_state(item.item());
+            } else if key.starts_with("slot#") {
+                ledger.slots.push(item.slot(&self.deployment)?);
             } else {
-                item.waiting(pool).map(|waiting| ledger.waiting.push(waiting))
+                let waiting = item.waiting(pool)?;
+                // Advice: an entry is served whatever is known of this.
+                if let Ok(Some(at)) = item.maybe_moment("asked_at") {
+                    ledger.asked.insert(waiting.job, at);
+                }
+                ledger.waiting.push(waiting);
             }
+            Ok(())
         };
         let (_, corrupt) = self.range(range, read).await?;
         Ok((ledger, corrupt))
     }
 
-    /// The states of jobs; `None` for one that the table does not know. One whose item cannot be read is left out, and
+    /// The records of jobs; `None` for one that the table does not know. One whose item cannot be read is left out, and
     /// logged: what became of it is not known.
-    pub async fn job_states(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Option<JobState>>, StoreError> {
+    pub async fn jobs(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Option<Job>>, StoreError> {
         let unique: BTreeSet<JobId> = jobs.iter().copied().collect();
-        let keys: Vec<Item> = unique.iter().copied().map(job_key).collect();
-        let mut states: BTreeMap<JobId, Option<JobState>> =
-            unique.into_iter().map(|job| (job, None)).collect();
-        for batch in keys.chunks(BATCH) {
-            for item in self.batch(batch.to_vec()).await? {
-                let item = Reader::new(&item);
-                let id = item.job_id()?;
-                match item.job_state() {
-                    Ok(state) => states.insert(id, Some(state)),
-                    Err(error) => {
-                        tracing::error!(job = %id, %error, "left out");
-                        states.remove(&id)
-                    }
-                };
-            }
+        let mut found: BTreeMap<JobId, Option<Job>> = unique.iter().map(|job| (*job, None)).collect();
+        for item in self.batches(unique.into_iter().map(job_key), "reading jobs").await? {
+            let item = Reader::new(&item);
+            let id = item.job_id()?;
+            match item.job() {
+                Ok(job) => found.insert(id, Some(job)),
+                Err(error) => {
+                    tracing::error!(job = %id, %error, "left out");
+                    found.remove(&id)
+                }
+            };
         }
-        Ok(states)
+        Ok(found)
     }
 
-    async fn batch(&self, mut keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
-        const DOING: &str = "reading jobs";
+    /// The items of keys that differ from each other, in as many requests as that takes; one that is not there is left
+    /// out.
+    pub(super) async fn batches(
+        &self,
+        keys: impl Iterator<Item = Item>,
+        doing: &'static str,
+    ) -> Result<Vec<Item>, StoreError> {
+        let keys: Vec<Item> = keys.collect();
+        let mut found = Vec::new();
+        for batch in keys.chunks(BATCH) {
+            found.extend(self.batch(batch.to_vec(), doing).await?);
+        }
+        Ok(found)
+    }
+
+    async fn batch(&self, mut keys: Vec<Item>, doing: &'static str) -> Result<Vec<Item>, StoreError> {
         let mut found = Vec::new();
         for _ in 0..BATCH_TRIES {
             let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
-            let wanted =
-                wanted.map_err(|error| StoreError::Unavailable { doing: DOING, why: error.to_string() })?;
+            let wanted = wanted.map_err(|error| StoreError::Unavailable { doing, why: error.to_string() })?;
             let request = self.client.batch_get_item().request_items(&self.table, wanted);
-            let answer = request.return_consumed_capacity(COST).send().await.map_err(unavailable(DOING))?;
+            let answer = request.return_consumed_capacity(COST).send().await.map_err(unavailable(doing))?;
             found.extend(answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default());
             match answer.unprocessed_keys.unwrap_or_default().remove(&self.table) {
                 Some(left) if !left.keys.is_empty() => keys = left.keys,
@@ -115,10 +133,10 @@ impl Ledger {
             }
             tokio::time::sleep(crate::random::jitter(std::time::Duration::from_millis(100))).await;
         }
-        Err(StoreError::Unavailable { doing: DOING, why: "the table kept leaving keys unread".to_owned() })
+        Err(StoreError::Unavailable { doing, why: "the table kept leaving keys unread".to_owned() })
     }
 
-    async fn get(&self, key: Item, doing: &'static str) -> Result<Option<Item>, StoreError> {
+    pub(super) async fn get(&self, key: Item, doing: &'static str) -> Result<Option<Item>, StoreError> {
         let request = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
         Ok(request.return_consumed_capacity(COST).send().await.map_err(unavailable(doing))?.item)
     }

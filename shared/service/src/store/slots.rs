@@ -28,18 +28,22 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Moved, StoreError> {
         let mut condition = phase_condition(event.allowed_in());
-        if matches!(event, SlotEvent::Watched { .. }) {
-            condition.push_str(" AND (attribute_not_exists(watched_until) OR watched_until < :now)");
-        }
+        condition.push_str(match event {
+            SlotEvent::Watched { .. } => " AND (attribute_not_exists(watched_until) OR watched_until < :now)",
+            // A busy runner's job is filled in where it is not known.
+            SlotEvent::Started { .. } => " AND (phase <> :busy OR attribute_exists(spare_since))",
+            SlotEvent::Placed { .. } | SlotEvent::Online | SlotEvent::Ended | SlotEvent::Retired => "",
+        });
         let update = match event {
             SlotEvent::Placed { .. } => {
                 "SET phase = :booting, since = :now, provider = :provider, vm_at = :at, runner_id = :id"
             }
             SlotEvent::Online => "SET phase = :idle, since = :now",
             SlotEvent::Started { .. } => {
-                // What the runner was meant for is kept in the same write, until it is seen to.
-                "SET phase = :busy, since = :now, displaced = if_not_exists(job, :job), job = :job \
-                 REMOVE spare_since"
+                // What the runner was meant for is kept in the same write, until it is seen to; so is what it was meant
+                // for before it was found busy. The reader takes a job that displaced itself for none.
+                "SET phase = :busy, since = :now, \
+                 displaced = if_not_exists(job, if_not_exists(displaced, :job)), job = :job REMOVE spare_since"
             }
             SlotEvent::Ended | SlotEvent::Retired => {
                 "SET phase = :deleting, since = :now REMOVE watched_until"
@@ -59,17 +63,42 @@ impl Ledger {
         self.moved(write, "moving a slot").await
     }
 
+    /// GitHub says that a slot's runner is busy, with a job that is not known ([`Slot::taken`]); only where it is still
+    /// for what was read.
+    pub async fn taken(&self, slot: &Slot, now: Timestamp) -> Result<Moved, StoreError> {
+        let update = match slot.purpose {
+            Purpose::Job(_) => {
+                "SET phase = :busy, since = :now, spare_since = :now, displaced = :was REMOVE job"
+            }
+            Purpose::Spare { .. } => "SET phase = :busy, since = :now, spare_since = :now",
+        };
+        let condition = format!("{} AND {}", phase_condition(&Slot::TAKEN_IN), still(slot.purpose));
+        let write = slot_write(&slot.runner, update, condition, &Slot::TAKEN_IN)
+            .value(":busy", text("busy"))
+            .value(":now", moment(now));
+        self.moved(was(write, slot.purpose), "moving a slot").await
+    }
+
     /// Changes what a slot's runner is for, where it is still for what was read and has not taken a job.
     pub async fn repurpose(&self, slot: &Slot, purpose: Purpose) -> Result<Moved, StoreError> {
         self.moved(repurpose(slot, purpose), "changing what a slot is for").await
     }
 
-    /// Frees the slot, where it is still this runner's and for what was read.
-    pub async fn free(&self, slot: &Slot) -> Result<(), StoreError> {
+    /// Nobody waits any more for the end of a deletion that was watched until then.
+    pub async fn unwatch(&self, runner: &RunnerName, until: Timestamp) -> Result<(), StoreError> {
+        let condition = "runner = :runner AND watched_until = :until";
+        let write = Write::update(slot_key_of(runner), "REMOVE watched_until", condition)
+            .value(":runner", text(runner.as_str()))
+            .value(":until", moment(until));
+        self.write(write, "leaving a deletion to the sweep").await.map(|_| ())
+    }
+
+    /// Frees the slot, where it is still this runner's and for what was read; whether it was.
+    pub async fn free(&self, slot: &Slot) -> Result<bool, StoreError> {
         let condition = format!("runner = :runner AND {} AND {SETTLED}", still(slot.purpose));
         let write =
             Write::delete(slot_key_of(&slot.runner), condition).value(":runner", text(slot.runner.as_str()));
-        self.write(was(write, slot.purpose), "freeing a slot").await.map(|_| ())
+        Ok(matches!(self.write(was(write, slot.purpose), "freeing a slot").await?, Written::Before(_)))
     }
 
     /// The job that a slot's runner was meant for is seen to.

@@ -134,6 +134,23 @@ async fn a_spare_runner_is_taken_over_once_and_only_while_it_is_spare() {
 }
 
 #[tokio::test]
+async fn a_slot_is_taken_without_a_job_by_one_and_only_while_it_is_free() {
+    let story = Story::begin().await;
+    let spare = || story.new_slot(3, Purpose::Spare { since: at(9) });
+    let (one, other) = (spare(), spare());
+    let (first, second) = tokio::join!(story.ledger.reserve(&one), story.ledger.reserve(&other));
+    let winner = match (first.unwrap(), second.unwrap()) {
+        (true, false) => one,
+        (false, true) => other,
+        both => panic!("{both:?}"),
+    };
+    assert_eq!(story.slot_at(3).await, Some(winner.clone()));
+    let job = story.ledger.claim(&story.assigned(2, 3), &Take::Spare(winner)).await.unwrap();
+    assert_eq!(job, Claim::Taken, "a job that comes takes it over");
+    assert!(!story.ledger.reserve(&spare()).await.unwrap());
+}
+
+#[tokio::test]
 async fn a_spare_runner_that_took_a_job_or_goes_is_not_taken_over() {
     let story = Story::begin().await;
     for (index, event) in (0..).zip([started(9), SlotEvent::Ended, SlotEvent::Retired]) {

@@ -1,9 +1,10 @@
 //! Items that are not as Mayfly writes them: told, and in nobody's way.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use mayfly_core::gate::Trouble;
 use mayfly_core::ids::{JobId, SlotIndex};
 use mayfly_core::job::JobState;
-use mayfly_service::store::{Claim, StoreError, Take};
+use mayfly_service::store::{Claim, Memory, Stage, StoreError, Take};
 
 use super::story::{Story, at, number, placed, pool, text};
 
@@ -97,8 +98,8 @@ async fn a_wrong_job_is_unknown_and_not_absent() {
     let key = |id: u64| [("pk", text(&format!("job#{id}"))), ("sk", text("job"))];
     story.put(&[key(2).to_vec(), vec![("state", text("assigned"))]].concat()).await;
     story.put(&key(3)).await;
-    let states = story.ledger.job_states(&[1, 2, 3, 4].map(JobId)).await.unwrap();
-    let states: Vec<_> = states.into_iter().map(|(job, state)| (job.0, state)).collect();
+    let states = story.ledger.jobs(&[1, 2, 3, 4].map(JobId)).await.unwrap();
+    let states: Vec<_> = states.into_iter().map(|(job, known)| (job.0, known.map(|job| job.state))).collect();
     assert_eq!(states, [(1, Some(JobState::Done)), (4, None)]);
     let error = story.ledger.job(JobId(2)).await.unwrap_err().to_string();
     assert!(error.contains("job#2 / job"), "{error}");
@@ -114,10 +115,93 @@ async fn a_wrong_pool_item_is_as_good_as_none() {
         ("cool#gcp/us-east1-d", number(i64::MAX)),
         ("cool#gcp/us-west1-a", number(at(5).as_millisecond())),
         ("github_until", AttributeValue::Null(true)),
+        ("limit", number(70_000)),
+        ("creates_failed", text("many")),
+        ("creates_failed_at", number(1)),
+        ("boots_failed", number(3)),
+        ("boots_failed_why", number(3)),
     ];
     story.put(&wrong).await;
     let state = story.ledger.pool_state(&story.pool).await.unwrap();
     assert_eq!(state.cooling, [("gcp/us-west1-a".to_owned(), at(5))].into());
-    assert_eq!(state.github_until, None);
+    assert_eq!((state.github_until, state.draining, state.limit), (None, None, None));
+    assert_eq!((state.creates, state.boots), (None, None));
+    let (ledger, corrupt) = story.ledger.pool_ledger(&story.pool).await.unwrap();
+    assert_eq!((ledger.state.cooling, corrupt.len()), (state.cooling, 0));
+
+    // Nor does it keep anything from being written.
+    for stage in [Stage::Create, Stage::Boot] {
+        story.ledger.failed(&story.pool, stage, "no quota", at(7)).await.unwrap();
+    }
+    story.ledger.set_limit(&story.pool, 5).await.unwrap();
+    let state = story.ledger.pool_state(&story.pool).await.unwrap();
+    let trouble = |failures| Some(Trouble { failures, at: at(7), why: "no quota".to_owned() });
+    assert_eq!((state.limit, state.creates, state.boots), (Some(5), trouble(1), trouble(4)));
     assert_eq!(story.ledger.pool_state(&pool("none")).await.unwrap(), Default::default());
+}
+
+#[tokio::test]
+async fn a_drain_that_cannot_be_read_is_one() {
+    let story = Story::begin().await;
+    let key = [("pk", text("pool#linux-gpu")), ("sk", text("pool"))];
+    for wrong in [text("yes"), AttributeValue::Bool(false), number(i64::MAX)] {
+        story.put(&[key.to_vec(), vec![("draining", wrong.clone())]].concat()).await;
+        assert!(story.ledger.pool_state(&story.pool).await.unwrap().draining.is_some(), "{wrong:?}");
+        let (ledger, _) = story.ledger.pool_ledger(&story.pool).await.unwrap();
+        assert!(ledger.state.draining.is_some(), "{wrong:?}");
+        assert!(story.ledger.resume(&story.pool).await.unwrap());
+        assert_eq!(story.ledger.pool_state(&story.pool).await.unwrap().draining, None);
+    }
+}
+
+#[tokio::test]
+async fn an_entry_is_served_whatever_is_known_of_when_it_was_asked_about() {
+    let story = Story::begin().await;
+    let job = story.job(1, JobState::Waiting);
+    let attributes = vec![
+        ("job", number(1)),
+        ("queued_at", number(at(1).as_millisecond())),
+        ("repository", text("shader-slang/slang")),
+        ("installation", number(77)),
+        ("asked_at", text("yesterday")),
+    ];
+    story.put_waiting("wait#2026-03-01T12:00:00.001Z#1", attributes).await;
+    let (ledger, corrupt) = story.ledger.pool_ledger(&story.pool).await.unwrap();
+    assert_eq!((ledger.waiting, ledger.asked, corrupt.len()), (vec![job.waiting()], [].into(), 0));
+}
+
+#[tokio::test]
+async fn advice_to_the_next_sweep_may_be_wrong_and_a_pool_may_not() {
+    let story = Story::begin().await;
+    let key = [("pk", text("deployment")), ("sk", text("sweep"))];
+    let advice = [
+        ("discovery", number(1)),
+        ("discovery_round", number(1)),
+        ("settled#app", text("all")),
+        ("settled#hook/1", number(at(5).as_millisecond())),
+        ("somebody-elses", text("note")),
+    ];
+    story.put(&[key.to_vec(), advice.to_vec()].concat()).await;
+    let settled = [("hook/1".to_owned(), at(5))].into();
+    assert_eq!(story.ledger.memory().await.unwrap(), Memory { settled, ..Memory::default() });
+    for (name, value) in [
+        ("pool#linux-gpu", text("planet:mars")),
+        ("pool#linux-gpu", number(1)),
+        ("pool#Linux GPU", text("organization:shader-slang")),
+    ] {
+        story.put(&[key.to_vec(), vec![(name, value)]].concat()).await;
+        let error = story.ledger.memory().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt { key, .. } if key == "deployment / sweep"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_whose_count_cannot_be_read_is_not_asked_for_again_and_hides_no_other() {
+    let story = Story::begin().await;
+    assert!(story.ledger.redelivery("fine", 0, at(1)).await.unwrap());
+    let wrong = [("pk", text("delivery#wrong")), ("sk", text("delivery")), ("asked", text("often"))];
+    story.put(&wrong).await;
+    let known = story.ledger.redeliveries(&["fine", "wrong"].map(str::to_owned).into()).await.unwrap();
+    assert_eq!(known.into_keys().collect::<Vec<_>>(), ["fine"]);
+    assert!(!story.ledger.redelivery("wrong", 0, at(2)).await.unwrap());
 }

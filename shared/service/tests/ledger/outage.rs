@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, join_all};
-use mayfly_core::ids::{JobId, SlotIndex};
+use mayfly_core::ids::{JobId, PoolName, SlotIndex};
 use mayfly_core::job::{JobState, Moment};
 use mayfly_core::slot::{Purpose, SlotEvent};
-use mayfly_service::store::{Claim, Ledger, Moved, StoreError, Take, Was, create_table, local_aws_config};
+use mayfly_service::store::{
+    Claim, Ledger, Moved, Stage, StoreError, Take, Was, create_table, local_aws_config,
+};
 use mayfly_testkit::tcp_proxy::{Link, TcpProxy};
 use mayfly_testkit::wait_for;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,6 +20,24 @@ use super::story::{Story, TABLE, at, ledger, placed};
 const IN_TIME: Duration = Duration::from_secs(8);
 
 type Told<'a> = BoxFuture<'a, Option<StoreError>>;
+
+/// What there is to ask of pools and between sweeps.
+fn advice_unavailable<'a>(ledger: &'a Ledger, pool: &'a PoolName) -> Vec<Told<'a>> {
+    let guids = || ["a".to_owned()].into();
+    vec![
+        Box::pin(async { ledger.drain(pool, at(1)).await.err() }),
+        Box::pin(async { ledger.resume(pool).await.err() }),
+        Box::pin(async { ledger.set_limit(pool, 1).await.err() }),
+        Box::pin(async { ledger.failed(pool, Stage::Boot, "why", at(1)).await.err() }),
+        Box::pin(async { ledger.recovered(pool, Stage::Boot).await.err() }),
+        Box::pin(async { ledger.memory().await.err() }),
+        Box::pin(async { ledger.remember_pools(&[].into(), std::slice::from_ref(pool)).await.err() }),
+        Box::pin(async { ledger.remember_discovery("a", at(1)).await.err() }),
+        Box::pin(async { ledger.remember_settled(&[("a".to_owned(), at(1))].into()).await.err() }),
+        Box::pin(async move { ledger.redeliveries(&guids()).await.err() }),
+        Box::pin(async { ledger.redelivery("a", 0, at(1)).await.err() }),
+    ]
+}
 
 /// All that the ledger can be asked, at once; each has to say that the table is not there.
 async fn all_unavailable(story: &Story, ledger: &Ledger) -> Vec<String> {
@@ -48,16 +68,20 @@ async fn all_unavailable(story: &Story, ledger: &Ledger) -> Vec<String> {
         Box::pin(async { ledger.slot_of(&slot.runner).await.err() }),
         Box::pin(async { ledger.job(JobId(1)).await.err() }),
         Box::pin(async { ledger.pool_ledger(pool).await.err() }),
-        Box::pin(async { ledger.job_states(&[JobId(1)]).await.err() }),
+        Box::pin(async { ledger.jobs(&[JobId(1)]).await.err() }),
         Box::pin(async { ledger.pool_state(pool).await.err() }),
         Box::pin(async { ledger.cool_down(pool, &places, at(1)).await.err() }),
         Box::pin(async { ledger.hold_github(pool, at(1)).await.err() }),
+        Box::pin(async { ledger.asked(pool, &waiting, at(1)).await.err() }),
+        Box::pin(async { ledger.reserve(&slot).await.err() }),
+        Box::pin(async { ledger.taken(&slot, at(1)).await.err() }),
     ];
+    let asked = asked.into_iter().chain(advice_unavailable(ledger, pool));
     let began = Instant::now();
     let told = join_all(asked).await;
     assert!(began.elapsed() < IN_TIME, "{:?}", began.elapsed());
     let text = |(place, error): (usize, Option<StoreError>)| match error {
-        Some(error @ StoreError::Unavailable { .. }) => error.to_string(),
+        Some(error @ (StoreError::Unavailable { .. } | StoreError::Missing { .. })) => error.to_string(),
         other => panic!("{place}: {other:?}"),
     };
     told.into_iter().enumerate().map(text).collect()
@@ -149,7 +173,7 @@ async fn a_table_that_throttles_breaks_or_babbles_is_unavailable() {
         ("400 Bad Request", throttled, "slow down"),
         ("400 Bad Request", cancelled, "cancelled"),
         ("400 Bad Request", denied, "no such right"),
-        ("400 Bad Request", none, "no such table"),
+        ("400 Bad Request", none, "mayfly table create"),
         ("500 Internal Server Error", "", "error"),
         ("503 Service Unavailable", "<html>", "error"),
         ("200 OK", "<html>{", "error"),

@@ -28,6 +28,23 @@ async fn step(story: &Story, slot: Slot, event: &SlotEvent, now: Timestamp) -> S
     after
 }
 
+/// GitHub says that the runner is busy, to table and core; the slot after it.
+async fn take(story: &Story, slot: Slot, now: Timestamp) -> Slot {
+    let moved = story.ledger.taken(&slot, now).await.unwrap();
+    let after = match slot.taken(now) {
+        Ok(next) => {
+            assert_eq!(moved, Moved::From(slot));
+            next
+        }
+        Err(_) => {
+            assert_eq!(moved, Moved::No, "{slot:?}");
+            slot
+        }
+    };
+    assert_eq!(story.slot_at(after.runner.slot().0).await.as_ref(), Some(&after));
+    after
+}
+
 fn watched(until: u64) -> SlotEvent {
     SlotEvent::Watched { until: at(until) }
 }
@@ -103,6 +120,55 @@ async fn a_slot_that_is_for_another_job_by_now_is_not_freed_or_handed_on() {
 }
 
 #[tokio::test]
+async fn a_runner_that_github_calls_busy_is_busy_with_a_job_that_is_not_known() {
+    let story = Story::begin().await;
+    for (index, road) in (0..).zip(roads()) {
+        let slot = story.taken(index, 100 + u64::from(index), &road).await;
+        let slot = take(&story, slot, at(5_000)).await;
+        take(&story, slot, at(6_000)).await;
+    }
+    let slot = story.taken(20, 1, &[placed(1)]).await;
+    for as_read in [
+        Slot { purpose: Purpose::Job(JobId(2)), ..slot.clone() },
+        Slot { purpose: Purpose::Spare { since: at(1) }, ..slot.clone() },
+        Slot { runner: story.runner(20), ..slot.clone() },
+        story.slot_for(21, 2),
+    ] {
+        assert_eq!(story.ledger.taken(&as_read, at(5_000)).await.unwrap(), Moved::No, "{as_read:?}");
+    }
+    assert_eq!(story.slot_at(20).await, Some(slot), "only as it was read");
+    assert_eq!(story.slot_at(21).await, None);
+}
+
+#[tokio::test]
+async fn the_event_that_comes_after_all_fills_in_the_job_of_a_busy_runner() {
+    let story = Story::begin().await;
+    for (index, (meant, started_job, displaced)) in (0..).zip([(101, 101, None), (102, 9, Some(JobId(102)))])
+    {
+        let slot = story.taken(index, meant, &[placed(1)]).await;
+        let slot = take(&story, slot, at(5_000)).await;
+        assert_eq!(slot.displaced, Some(JobId(meant)));
+        let slot = step(&story, slot, &started(started_job), at(6_000)).await;
+        assert_eq!((slot.purpose, slot.displaced), (Purpose::Job(JobId(started_job)), displaced));
+        // Told twice, or of another job: what is known stays.
+        step(&story, slot, &started(77), at(7_000)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_busy_runner_without_a_known_job_does_not_go_on_before_the_one_it_was_meant_for_is_seen_to() {
+    let story = Story::begin().await;
+    let slot = story.taken(3, 1, &[placed(1)]).await;
+    let slot = take(&story, slot, at(5_000)).await;
+    let slot = step(&story, slot, &SlotEvent::Ended, at(6_000)).await;
+    story.ledger.free(&slot).await.unwrap();
+    assert_eq!(story.slot_at(3).await.as_ref(), Some(&slot));
+    story.ledger.settled(&slot.runner, JobId(1)).await.unwrap();
+    story.ledger.free(&slot).await.unwrap();
+    assert_eq!(story.slot_at(3).await, None);
+}
+
+#[tokio::test]
 async fn a_slot_that_is_another_runners_by_now_refuses_everything() {
     let story = Story::begin().await;
     for (index, road) in (0..).zip(roads()) {
@@ -114,6 +180,7 @@ async fn a_slot_that_is_another_runners_by_now_refuses_everything() {
         }
         let before = Slot { runner: stranger.clone(), ..slot.clone() };
         assert_eq!(story.ledger.repurpose(&before, Purpose::Job(JobId(1))).await.unwrap(), Moved::No);
+        assert_eq!(story.ledger.taken(&before, at(5_000)).await.unwrap(), Moved::No);
         assert!(!story.ledger.renew(&before, &story.slot_for(index, 1)).await.unwrap());
         story.ledger.free(&before).await.unwrap();
         assert_eq!(story.ledger.slot_of(&stranger).await.unwrap(), None);
@@ -154,14 +221,16 @@ async fn what_a_runner_is_for_changes_only_before_it_has_a_job_and_from_what_was
     }
 }
 
-fn any_event() -> impl Strategy<Value = SlotEvent> {
+/// What may happen to a slot; `None` is GitHub saying that its runner is busy.
+fn any_event() -> impl Strategy<Value = Option<SlotEvent>> {
     prop_oneof![
-        3 => (1..5u64).prop_map(placed),
-        2 => Just(SlotEvent::Online),
-        2 => (1..5u64).prop_map(started),
-        1 => Just(SlotEvent::Ended),
-        1 => Just(SlotEvent::Retired),
-        2 => (3_000..9_000u64).prop_map(watched),
+        3 => (1..5u64).prop_map(placed).prop_map(Some),
+        2 => Just(Some(SlotEvent::Online)),
+        2 => (1..5u64).prop_map(started).prop_map(Some),
+        1 => Just(Some(SlotEvent::Ended)),
+        1 => Just(Some(SlotEvent::Retired)),
+        2 => (3_000..9_000u64).prop_map(watched).prop_map(Some),
+        2 => Just(None),
     ]
 }
 
@@ -181,8 +250,9 @@ fn any_story_of_a_slot_is_the_same_in_the_table_and_in_the_core() {
     told.unwrap();
 }
 
-async fn whole(story: &Story, case: u16, spare: bool, events: &[(SlotEvent, u64)]) {
-    let mut slot = story.taken(case, 100 + u64::from(case), &[]).await;
+async fn whole(story: &Story, case: u16, spare: bool, events: &[(Option<SlotEvent>, u64)]) {
+    let job = 1_000 * u64::from(case) + 1;
+    let mut slot = story.taken(case, job, &[]).await;
     if spare {
         let purpose = Purpose::Spare { since: at(2_000) };
         assert_eq!(story.ledger.repurpose(&slot, purpose).await.unwrap(), Moved::From(slot.clone()));
@@ -191,6 +261,14 @@ async fn whole(story: &Story, case: u16, spare: bool, events: &[(SlotEvent, u64)
     let mut now = 3_000;
     for (event, pause) in events {
         now += pause;
-        slot = step(story, slot, event, at(now)).await;
+        slot = match event {
+            Some(event) => step(story, slot, &own(event, job), at(now)).await,
+            None => take(story, slot, at(now)).await,
+        };
     }
+}
+
+/// Job 1 stands for the one that the slot was taken for.
+fn own(event: &SlotEvent, job: u64) -> SlotEvent {
+    if *event == started(1) { started(job) } else { event.clone() }
 }

@@ -144,6 +144,22 @@ async fn who_serves_too_late_writes_nothing() {
 }
 
 #[tokio::test]
+async fn when_github_was_asked_about_a_waiting_job_is_kept_as_long_as_it_waits() {
+    let story = Story::begin().await;
+    let (first, second) = (story.waiting(1).await, story.waiting(2).await);
+    let asked = async || story.ledger.pool_ledger(&story.pool).await.unwrap().0.asked;
+    assert_eq!(asked().await, [].into());
+    for moment in [at(5_000), at(6_000)] {
+        story.ledger.asked(&story.pool, &first, moment).await.unwrap();
+        assert_eq!(asked().await, [(JobId(1), moment)].into());
+    }
+    assert_eq!(story.queue().await, [first.clone(), second], "the entries are what they were");
+    story.ledger.drop_waiting(&story.pool, &first).await.unwrap();
+    story.ledger.asked(&story.pool, &first, at(7_000)).await.unwrap();
+    assert_eq!((asked().await, story.queue().await.len()), ([].into(), 1), "it comes back by no answer");
+}
+
+#[tokio::test]
 async fn of_two_who_serve_one_job_one_wins() {
     let story = Story::begin().await;
     for round in 0..5 {
@@ -196,7 +212,7 @@ async fn a_slot_is_renewed_for_its_own_job_and_freed_by_its_own_runner() {
 }
 
 #[tokio::test]
-async fn a_whole_pool_is_read_with_both_its_parts() {
+async fn a_whole_pool_is_read_with_all_its_parts() {
     let story = Story::begin().await;
     let slots = [story.taken(0, 8, &[placed(5)]).await, story.taken(11, 9, &[]).await];
     let waiting = [story.waiting(1).await, story.waiting(2).await];
@@ -206,4 +222,5 @@ async fn a_whole_pool_is_read_with_both_its_parts() {
     let (ledger, corrupt) = story.ledger.pool_ledger(&story.pool).await.unwrap();
     assert!(corrupt.is_empty(), "{corrupt:?}");
     assert_eq!((ledger.slots.as_slice(), ledger.waiting.as_slice()), (slots.as_slice(), waiting.as_slice()));
+    assert_eq!(ledger.state.github_until, Some(at(1)));
 }

@@ -4,8 +4,9 @@ use std::num::NonZeroU16;
 
 use aws_sdk_dynamodb::types::{BillingMode, KeyType, TableStatus, TimeToLiveStatus};
 use mayfly_core::candidates::gaps;
+use mayfly_core::gate::PoolState;
 use mayfly_core::ids::SlotIndex;
-use mayfly_service::store::{CreateTable, PoolState, create_table};
+use mayfly_service::store::{CreateTable, StoreError, Take, create_table};
 
 use super::story::{Story, TABLE, at};
 
@@ -30,6 +31,23 @@ async fn the_table_is_made_once_and_as_the_contract_says() {
 }
 
 #[tokio::test]
+async fn a_table_that_is_not_there_is_told_from_one_that_does_not_answer() {
+    let story = Story::begin().await;
+    story.client.delete_table().table_name(TABLE).send().await.unwrap();
+    let told = [
+        story.ledger.drain(&story.pool, at(1)).await.err(),
+        story.ledger.pool_ledger(&story.pool).await.err(),
+        story.ledger.pool_state(&story.pool).await.err(),
+        story.ledger.claim(&story.assigned(1, 1), &Take::Free(story.slot_for(1, 1))).await.err(),
+    ];
+    for error in told {
+        let error = error.unwrap();
+        assert!(matches!(error, StoreError::Missing { .. }), "{error}");
+        assert!(error.to_string().contains("mayfly table create"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn what_one_invocation_learnt_all_know() {
     let story = Story::begin().await;
     let place = |zone: &str| format!("gcp/{zone}");
@@ -45,7 +63,8 @@ async fn what_one_invocation_learnt_all_know() {
         .unwrap();
     story.ledger.hold_github(&story.pool, at(2)).await.unwrap();
     story.ledger.cool_down(&story.pool, std::slice::from_ref(&second), at(3)).await.unwrap();
-    let wanted = PoolState { cooling: [(first, at(1)), (second, at(3))].into(), github_until: Some(at(2)) };
+    let cooling = [(first, at(1)), (second, at(3))].into();
+    let wanted = PoolState { cooling, github_until: Some(at(2)), ..PoolState::default() };
     assert_eq!(story.ledger.pool_state(&story.pool).await.unwrap(), wanted);
     assert_eq!(wanted.cooling_at("gcp", at(1)), ["us-east1-d".to_owned()].into());
 }

@@ -1,0 +1,196 @@
+//! What one sweep tells the next, and how often a delivery was asked for again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use mayfly_core::ids::{Account, PoolName, Repository};
+use mayfly_core::policy::Scope;
+use mayfly_core::slot::later;
+use mayfly_core::sweep::Asked;
+
+use super::item::{DELIVERY, Item, Reader, delivery_key, expiry, memory_key, moment, number, text};
+use super::write::{Write, Written};
+use super::{COST, Ledger, StoreError, unavailable};
+
+/// The prefix of the attributes that hold a pool's scope.
+const POOL: &str = "pool#";
+/// The prefix of the attributes that say which failed deliveries of a hook are settled.
+const SETTLED: &str = "settled#";
+const DISCOVERY: &str = "discovery";
+const ROUND: &str = "discovery_round";
+
+/// GitHub keeps a delivery for three days to be asked for again.
+const DELIVERY_KEPT: Duration = Duration::from_secs(4 * 24 * 3600);
+/// So many pools are written in one update: an expression of DynamoDB has at most 4 KB.
+const POOLS_AT_ONCE: usize = 100;
+
+/// What one sweep tells the next. All of it is advice, except the pools.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Pools that were ever served here, with the scope of their runners: one that is configured no more is drained
+    /// down by itself.
+    pub pools: BTreeMap<PoolName, Scope>,
+    /// Where the search for lost jobs goes on, and when this round of it began; `None` before the first.
+    pub discovery: Option<(String, Timestamp)>,
+    /// For each hook, until when its failed deliveries are settled.
+    pub settled: BTreeMap<String, Timestamp>,
+}
+
+impl Memory {
+    /// Advice that cannot be read is as good as not there; a pool is not.
+    fn read(item: &Item) -> Result<Self, StoreError> {
+        let reader = Reader::new(item);
+        let mut memory = Self::default();
+        for name in item.keys().collect::<BTreeSet<_>>() {
+            if let Some(pool) = name.strip_prefix(POOL) {
+                let invalid = || reader.corrupt(format!("{name} is no pool with its scope"));
+                let pool = PoolName::new(pool).map_err(|_| invalid())?;
+                let scope = reader.maybe_text(name)?.and_then(read_scope).ok_or_else(invalid)?;
+                memory.pools.insert(pool, scope);
+            } else if let Some(hook) = name.strip_prefix(SETTLED)
+                && let Ok(Some(at)) = reader.maybe_moment(name)
+            {
+                memory.settled.insert(hook.to_owned(), at);
+            }
+        }
+        if let (Ok(Some(cursor)), Ok(Some(round))) =
+            (reader.maybe_text(DISCOVERY), reader.maybe_moment(ROUND))
+        {
+            memory.discovery = Some((cursor.to_owned(), round));
+        }
+        Ok(memory)
+    }
+}
+
+fn scope_text(scope: &Scope) -> String {
+    match scope {
+        Scope::Organization(name) => format!("organization:{name}"),
+        Scope::Repository(name) => format!("repository:{name}"),
+        Scope::Enterprise(slug) => format!("enterprise:{slug}"),
+    }
+}
+
+fn read_scope(text: &str) -> Option<Scope> {
+    match text.split_once(':')? {
+        ("organization", name) => Account::new(name).ok().map(Scope::Organization),
+        ("repository", name) => Repository::new(name).ok().map(Scope::Repository),
+        ("enterprise", slug) => Account::new(slug).ok().map(Scope::Enterprise),
+        _ => None,
+    }
+}
+
+impl Ledger {
+    /// What earlier sweeps left to know.
+    pub async fn memory(&self) -> Result<Memory, StoreError> {
+        let item = self.get(memory_key(), "reading the sweep's memory").await?;
+        Memory::read(&item.unwrap_or_default())
+    }
+
+    /// Remembers pools, each with its scope, and forgets others.
+    pub async fn remember_pools(
+        &self,
+        add: &BTreeMap<PoolName, Scope>,
+        forget: &[PoolName],
+    ) -> Result<(), StoreError> {
+        let name = |pool: &PoolName| format!("{POOL}{pool}");
+        let add: Vec<_> = add.iter().map(|(pool, scope)| (name(pool), text(scope_text(scope)))).collect();
+        for some in add.chunks(POOLS_AT_ONCE) {
+            self.put_memory(some.iter().cloned().collect()).await?;
+        }
+        let added: BTreeSet<&String> = add.iter().map(|(name, _)| name).collect();
+        let forget: BTreeSet<String> = forget.iter().map(name).filter(|name| !added.contains(name)).collect();
+        for some in forget.into_iter().collect::<Vec<_>>().chunks(POOLS_AT_ONCE) {
+            self.forget(some).await?;
+        }
+        Ok(())
+    }
+
+    /// Remembers where the search for lost jobs goes on, and when this round of it began.
+    pub async fn remember_discovery(&self, cursor: &str, round: Timestamp) -> Result<(), StoreError> {
+        let set = [(DISCOVERY.to_owned(), text(cursor)), (ROUND.to_owned(), moment(round))];
+        self.put_memory(set.into()).await
+    }
+
+    /// Remembers until when the failed deliveries of these hooks are settled; what is known of others stays.
+    pub async fn remember_settled(&self, settled: &BTreeMap<String, Timestamp>) -> Result<(), StoreError> {
+        let set = settled.iter().map(|(hook, at)| (format!("{SETTLED}{hook}"), moment(*at)));
+        self.put_memory(set.collect()).await
+    }
+
+    /// How often, and when last, each of these deliveries (by GUID) was asked for again. One that never was is left out;
+    /// so is one whose item cannot be read, and then [`Ledger::redelivery`] refuses it.
+    pub async fn redeliveries(
+        &self,
+        guids: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Asked>, StoreError> {
+        let mut asked = BTreeMap::new();
+        for item in self.batches(guids.iter().map(|guid| delivery_key(guid)), "reading deliveries").await? {
+            match Reader::new(&item).delivery() {
+                Ok((guid, times)) => _ = asked.insert(guid.to_owned(), times),
+                Err(error) => tracing::error!(%error, "left out"),
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Counts one more, where the delivery was asked for `times` times before; `false` when somebody else was quicker.
+    pub async fn redelivery(&self, guid: &str, times: u32, now: Timestamp) -> Result<bool, StoreError> {
+        let condition = if times == 0 { "attribute_not_exists(pk)" } else { "asked = :times" };
+        let update = "SET asked = :next, asked_at = :now, expires_at = :expires_at";
+        let write = Write::update(delivery_key(guid), update, condition)
+            .value(":next", number(times.saturating_add(1)))
+            .value(":now", moment(now))
+            .value(":expires_at", expiry(later(now, DELIVERY_KEPT)));
+        let write = if times == 0 { write } else { write.value(":times", number(times)) };
+        Ok(matches!(self.write(write, "counting a redelivery").await?, Written::Before(_)))
+    }
+
+    async fn put_memory(&self, set: BTreeMap<String, AttributeValue>) -> Result<(), StoreError> {
+        self.put_attributes(memory_key(), set, "keeping the sweep's memory").await
+    }
+
+    async fn forget(&self, names: &[String]) -> Result<(), StoreError> {
+        let removes: Vec<String> = (0..names.len()).map(|place| format!("#n{place}")).collect();
+        let mut request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(memory_key()))
+            .update_expression(format!("REMOVE {}", removes.join(", ")))
+            .return_consumed_capacity(COST);
+        for (place, name) in names.iter().enumerate() {
+            request = request.expression_attribute_names(format!("#n{place}"), name);
+        }
+        request.send().await.map(|_| ()).map_err(unavailable("keeping the sweep's memory"))
+    }
+}
+
+impl Reader<'_> {
+    fn delivery(&self) -> Result<(&str, Asked), StoreError> {
+        let guid = self.text("pk")?.strip_prefix(DELIVERY);
+        let guid = guid.ok_or_else(|| self.corrupt("its key names no delivery"))?;
+        let times = self.maybe_number("asked")?.ok_or_else(|| self.corrupt("asked is missing"))?;
+        Ok((guid, Asked { times, at: self.moment("asked_at")? }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_read_back_as_it_was_written() {
+        let account = Account::new("shader-slang").unwrap();
+        let repository = Repository::new("shader-slang/slang").unwrap();
+        for scope in
+            [Scope::Organization(account.clone()), Scope::Repository(repository), Scope::Enterprise(account)]
+        {
+            assert_eq!(read_scope(&scope_text(&scope)), Some(scope));
+        }
+        for wrong in ["", "organization", "organization:", "planet:mars", "repository:slang"] {
+            assert_eq!(read_scope(wrong), None, "{wrong}");
+        }
+    }
+}
