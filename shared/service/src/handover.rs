@@ -1,19 +1,19 @@
 //! Waiting jobs get slots: free ones, spare runners, and those whose VM is gone.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use mayfly_core::candidates::gaps;
+use mayfly_core::event::Change;
 use mayfly_core::ids::{JobId, SlotIndex};
 use mayfly_core::job::{JobState, Moment, Waiting};
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Phase, Purpose, Slot};
 
 use crate::clock;
-use crate::github::JobProgress;
 use crate::mayfly::Mayfly;
-use crate::provision::Provisioned;
+use crate::provision::{Provisioned, Want};
 use crate::store::{StoreError, Take, Was};
+use crate::turn::Turn;
 
 /// What a look at a part of a pool's slots showed.
 #[derive(Debug, Default)]
@@ -70,23 +70,26 @@ impl Mayfly {
 
     /// Serves a job that has just been queued, if it is the oldest and a look at the pool shows how: a free slot, a spare
     /// runner, or a slot whose VM is going while nobody waits for the end of it.
-    pub(crate) async fn serve_first(&self, pool: &Pool, job: JobId, deadline: Instant) {
-        if let Err(error) = self.try_serve_first(pool, job, deadline).await {
+    pub(crate) async fn serve_first(&self, pool: &Pool, job: JobId, turn: Turn) {
+        if let Err(error) = self.try_serve_first(pool, job, turn).await {
             tracing::warn!(pool = %pool.name, %error, "waiting jobs are left for the sweep");
         }
     }
 
-    async fn try_serve_first(&self, pool: &Pool, job: JobId, deadline: Instant) -> Result<(), StoreError> {
+    async fn try_serve_first(&self, pool: &Pool, job: JobId, turn: Turn) -> Result<(), StoreError> {
+        if self.known_closed(pool).is_some() {
+            return Ok(());
+        }
         // Where another waits for longer the pool is full, and whoever ends next serves the oldest.
         let queue = self.ledger.oldest_waiting(&pool.name, 1).await?;
         let Some(first) = queue.first().filter(|first| first.job == job) else { return Ok(()) };
         let look = self.look(pool).await?;
         if let Some(take) = self.best(pool, &look, first.job) {
-            self.serve(pool, first, &take, deadline).await?;
+            self.serve(pool, first, &take, turn).await?;
         } else if let Some(slot) = look.deleting.first()
             && let Some(leaving) = self.leaving(slot)
         {
-            self.watch(pool, slot, leaving, deadline).await;
+            self.watch(pool, slot, leaving, turn).await;
         }
         Ok(())
     }
@@ -97,13 +100,13 @@ impl Mayfly {
         pool: &Pool,
         waiting: &Waiting,
         take: &Take,
-        deadline: Instant,
+        turn: Turn,
     ) -> Result<Option<Provisioned>, StoreError> {
         if !self.ledger.serve(&pool.name, waiting, take).await? {
             return Ok(None);
         }
         match take {
-            Take::Free(slot) => self.assign_and_provision(pool, slot, waiting, Was::Waiting, deadline).await,
+            Take::Free(slot) => self.assign_and_provision(pool, slot, waiting, Was::Waiting, turn).await,
             Take::Spare(slot) => {
                 let line = Moment::new(clock::now(), format!("assigned to {}, which was spare", slot.runner));
                 let state = JobState::Assigned { slot: slot.runner.slot() };
@@ -125,13 +128,13 @@ impl Mayfly {
         pool: &Pool,
         slot: &Slot,
         waiting: &Waiting,
-        deadline: Instant,
+        turn: Turn,
     ) -> Result<Option<Provisioned>, StoreError> {
         let new = self.new_slot(pool, slot.runner.slot(), Purpose::Job(waiting.job));
         if !self.ledger.hand_over(slot, &new, waiting).await? {
             return Ok(None);
         }
-        self.assign_and_provision(pool, &new, waiting, Was::Waiting, deadline).await
+        self.assign_and_provision(pool, &new, waiting, Was::Waiting, turn).await
     }
 
     /// A slot whose VM is gone goes to the job it was taken for, unless GitHub says that this needs no runner any more:
@@ -142,17 +145,18 @@ impl Mayfly {
         pool: &Pool,
         old: &Slot,
         job: JobId,
-        deadline: Instant,
+        turn: Turn,
     ) -> Result<Option<Provisioned>, StoreError> {
         let Some(mut job) = self.ledger.job(job).await? else {
             self.ledger.free(old).await?;
             return Ok(None);
         };
-        let state = match self.github.job_progress(&job, deadline).await {
-            Ok(JobProgress::Queued) => None,
-            Ok(JobProgress::Held) => Some(JobState::Held),
-            Ok(JobProgress::Running) => Some(JobState::Running { slot: None }),
-            Ok(JobProgress::Over) => Some(JobState::Done),
+        let seen = self.github.job(&job.repository, job.id, job.installation, turn.deadline).await;
+        let state = match seen.map(|seen| seen.change) {
+            Ok(Change::Queued) => None,
+            Ok(Change::Held) => Some(JobState::Held),
+            Ok(Change::Started { .. }) => Some(JobState::Running { slot: None }),
+            Ok(Change::Ended { .. }) => Some(JobState::Done),
             Err(error) => {
                 // Not knowing is no reason to leave a job unserved.
                 tracing::warn!(pool = %pool.name, job = %job.id, %error, "whether the job still waits is not known");
@@ -178,7 +182,7 @@ impl Mayfly {
             return Ok(None);
         }
         let was = Was::WaitingOr(old.runner.slot());
-        self.assign_and_provision(pool, &new, &job.waiting(), was, deadline).await
+        self.assign_and_provision(pool, &new, &job.waiting(), was, turn).await
     }
 
     /// A waiting job has just been given the slot: that is written down, and its VM made.
@@ -188,7 +192,7 @@ impl Mayfly {
         slot: &Slot,
         waiting: &Waiting,
         was: Was,
-        deadline: Instant,
+        turn: Turn,
     ) -> Result<Option<Provisioned>, StoreError> {
         let state = JobState::Assigned { slot: slot.runner.slot() };
         let line = Moment::new(clock::now(), format!("assigned to {}", slot.runner));
@@ -201,7 +205,7 @@ impl Mayfly {
         tracing::info!(pool = %pool.name, job = %waiting.job, runner = %slot.runner, "waiting job gets a slot");
         // On the heap: it is large, and at the bottom of every chain of steps. Unboxed, its size would count in each of
         // them, and a debug build's stack would overflow.
-        Ok(Some(Box::pin(self.provision(pool, slot, waiting, deadline)).await))
+        Ok(Some(Box::pin(self.provision(pool, slot, Want::Job(waiting), turn)).await))
     }
 
     /// Queues a job again that lost the runner in this slot; `false` where it does not count on that any more.

@@ -5,6 +5,7 @@
 //! - [`inbound`]: a webhook request in, an answer and the work that follows out
 //! - [`events`]: what each event writes down before the answer, and what is done after it
 //! - [`provision`], `removal`, `handover`: a reserved slot becomes a VM, a VM goes, its slot serves the next job
+//! - `gate`: whether a pool may start VMs now, as far as an event's invocation knows
 //! - [`sweep`]: observe, plan, execute, report
 //! - [`store`]: the ledger, one DynamoDB table
 //! - [`github`], [`provider`]: the clients
@@ -14,6 +15,7 @@ pub mod clock;
 pub mod config;
 mod errors;
 pub mod events;
+mod gate;
 pub mod github;
 mod handover;
 pub mod inbound;
@@ -26,3 +28,4 @@ pub mod secret;
 pub mod store;
 pub mod sweep;
 pub mod telemetry;
+mod turn;

@@ -8,6 +8,7 @@ use mayfly_core::policy::{Placement, Policy, Pool};
 use mayfly_core::slot::{Purpose, Slot};
 
 use crate::config::{Config, GitHubLogin, ProviderConfig};
+use crate::gate::Remembered;
 use crate::github::GitHub;
 use crate::provider::Provider;
 use crate::provider::gcp::{Gcp, GcpCredentials, GcpSettings};
@@ -27,6 +28,8 @@ pub struct Mayfly {
     providers: BTreeMap<ProviderName, Provider>,
     /// Slots that were free when this process last looked: a warm function claims without looking first.
     pub(crate) hints: Mutex<BTreeMap<PoolName, Vec<SlotIndex>>>,
+    /// What was known of each pool a moment ago.
+    pub(crate) states: Mutex<BTreeMap<PoolName, Remembered>>,
 }
 
 /// Why a configuration that is right in itself cannot be run here.
@@ -95,7 +98,7 @@ impl Mayfly {
         let ledger =
             Ledger::new(aws, config.table.clone(), policy.deployment.clone(), policy.timing.retention);
         let github = GitHub::new(&config.github);
-        Ok(Self { policy, ledger, github, providers, hints: Mutex::default() })
+        Ok(Self { policy, ledger, github, providers, hints: Mutex::default(), states: Mutex::default() })
     }
 
     /// The providers, by name.

@@ -4,7 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use mayfly_core::ids::RunnerId;
+use mayfly_core::gate::PoolState;
+use mayfly_core::ids::{InstallationId, JobId, RunnerId};
 use mayfly_core::job::{Moment, Waiting};
 use mayfly_core::policy::{Placement, Pool};
 use mayfly_core::slot::{Machine, Slot, SlotEvent, VmPlace, later};
@@ -13,7 +14,33 @@ use crate::clock;
 use crate::github::{GitHubError, Registration, Removal};
 use crate::mayfly::Mayfly;
 use crate::provider::{CreateError, Created, PassedOver, Provider, VmOrder};
-use crate::store::{Moved, PoolState, StoreError};
+use crate::store::{Moved, Stage, StoreError};
+use crate::turn::Turn;
+
+/// Whom a VM is made for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Want<'a> {
+    /// This job.
+    Job(&'a Waiting),
+    /// Nobody yet: it is kept warm.
+    Warm,
+}
+
+impl Want<'_> {
+    fn job(self) -> Option<JobId> {
+        match self {
+            Self::Job(job) => Some(job.job),
+            Self::Warm => None,
+        }
+    }
+
+    fn installation(self) -> Option<InstallationId> {
+        match self {
+            Self::Job(job) => job.installation,
+            Self::Warm => None,
+        }
+    }
+}
 
 /// What became of a slot that was to become a VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,45 +63,74 @@ enum Tried {
 }
 
 impl Mayfly {
-    /// Makes the VM of a slot that was taken for a job. Whatever happens, the job is not lost: it is on its way, in
+    /// Makes the VM of a slot that was taken. Whatever happens, the job is not lost: it is on its way, in
     /// the queue, or its slot is taken up by a sweep.
-    pub async fn provision(&self, pool: &Pool, slot: &Slot, job: &Waiting, deadline: Instant) -> Provisioned {
+    pub(crate) async fn provision(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        want: Want<'_>,
+        turn: Turn,
+    ) -> Provisioned {
         // A sweep takes the slot up after `step_timeout`: whoever is at it has stopped well before.
-        let making = deadline.min(Instant::now() + self.policy.timing.step_timeout.mul_f64(0.75));
-        let registering = self.github.register(pool, &slot.runner, job.installation, making);
+        let making = turn.deadline.min(Instant::now() + self.policy.timing.step_timeout.mul_f64(0.75));
+        let registering = self.github.register(pool, &slot.runner, want.installation(), making);
         let preparing = async {
             for (placement, provider) in self.placements(pool) {
                 provider.prepare(placement).await;
             }
         };
         // All that a create needs, in the time of the slowest.
-        let (registration, state, ()) =
-            tokio::join!(registering, self.ledger.pool_state(&pool.name), preparing);
+        let (registration, state, ()) = tokio::join!(registering, self.state_of(pool), preparing);
+        let shut = self.shut_for(pool, &state, turn).await;
         let registration = match registration {
             Ok(registration) => registration,
-            Err(error) => return self.not_registered(pool, slot, job, &error).await,
+            Err(error) => return self.not_registered(pool, slot, want, &error).await,
         };
-        let state = state.unwrap_or_else(|error| {
-            tracing::warn!(pool = %pool.name, %error, "cool-downs are not known");
-            PoolState::default()
-        });
-        let mut passed_over = Vec::new();
-        for (placement, provider) in self.placements(pool) {
-            let tried =
-                self.try_placement(pool, slot, job, (placement, provider), &registration, &state, making);
-            match tried.await {
-                Tried::Made(created) => return self.made(pool, slot, job, created, passed_over).await,
-                Tried::PassedOver(why) => passed_over.push(format!("{}: {why}", placement.provider)),
-                Tried::Unclear(why) => return Self::unclear(pool, slot, job, why),
-            }
-        }
-        let why = passed_over.join("; ");
-        if self.unregister(pool, registration.runner_id, job, deadline).await {
-            self.give_back(pool, slot, job, why).await
+        let why = match shut {
+            Ok(None) => match self.try_placements(pool, slot, want, &registration, &state, making).await {
+                Ok(made) => return made,
+                Err(why) => {
+                    self.failed(pool, Stage::Create, &why).await;
+                    why
+                }
+            },
+            Ok(Some(why)) => why,
+            Err(error) => error.to_string(),
+        };
+        if self.unregister(pool, registration.runner_id, want, turn.deadline).await {
+            self.give_back(pool, slot, want, why).await
         } else {
             // The slot remembers the name, so that a sweep finds the registration.
-            Self::unclear(pool, slot, job, why)
+            Self::unclear(pool, slot, want, why)
         }
+    }
+
+    /// Tries one placement after the other; why none has made it.
+    async fn try_placements(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        want: Want<'_>,
+        registration: &Registration,
+        state: &PoolState,
+        deadline: Instant,
+    ) -> Result<Provisioned, String> {
+        let mut passed_over = Vec::new();
+        for (placement, provider) in self.placements(pool) {
+            let place = (placement, provider);
+            match self.try_placement(pool, slot, want, place, registration, state, deadline).await {
+                Tried::Made(created) => {
+                    if state.creates.is_some() {
+                        self.recovered(pool, Stage::Create).await;
+                    }
+                    return Ok(self.made(pool, slot, want, created, passed_over).await);
+                }
+                Tried::PassedOver(why) => passed_over.push(format!("{}: {why}", placement.provider)),
+                Tried::Unclear(why) => return Ok(Self::unclear(pool, slot, want, why)),
+            }
+        }
+        Err(passed_over.join("; "))
     }
 
     #[expect(
@@ -85,7 +141,7 @@ impl Mayfly {
         &self,
         pool: &Pool,
         slot: &Slot,
-        job: &Waiting,
+        want: Want<'_>,
         (placement, provider): (&Placement, &Provider),
         registration: &Registration,
         state: &PoolState,
@@ -109,7 +165,7 @@ impl Mayfly {
             Ok(created) if lost.load(Ordering::Relaxed) => {
                 tracing::warn!(runner = %slot.runner, place = %created.place, "the slot was taken over; its VM goes");
                 // First the registration, since GitHub refuses when the runner is busy; then an orphan is left alone.
-                if self.unregister(pool, registration.runner_id, job, deadline).await {
+                if self.unregister(pool, registration.runner_id, want, deadline).await {
                     self.delete_vm(slot.runner.as_str(), &created.place, deadline).await;
                 }
                 Tried::Unclear("the slot was taken over by a sweep".to_owned())
@@ -121,12 +177,12 @@ impl Mayfly {
             Err(CreateError::Full(places)) => {
                 self.cool(pool, placement, &places).await;
                 let why = CreateError::Full(places).to_string();
-                tracing::info!(pool = %pool.name, job = %job.job, runner = %slot.runner, placement = %placement.provider, why, "placement passed over");
+                tracing::info!(pool = %pool.name, job = shown(want), runner = %slot.runner, placement = %placement.provider, why, "placement passed over");
                 Tried::PassedOver(why)
             }
             Err(CreateError::Ambiguous { place, why }) => Tried::Unclear(format!("{place}: {why}")),
             Err(error @ (CreateError::Refused(_) | CreateError::Unavailable(_))) => {
-                tracing::error!(pool = %pool.name, job = %job.job, runner = %slot.runner, placement = %placement.provider, %error, "placement passed over");
+                tracing::error!(pool = %pool.name, job = shown(want), runner = %slot.runner, placement = %placement.provider, %error, "placement passed over");
                 Tried::PassedOver(error.to_string())
             }
         }
@@ -150,24 +206,24 @@ impl Mayfly {
         &self,
         pool: &Pool,
         slot: &Slot,
-        job: &Waiting,
+        want: Want<'_>,
         created: Created,
         mut passed_over: Vec<String>,
     ) -> Provisioned {
         let place = created.place;
-        tracing::info!(pool = %pool.name, job = %job.job, runner = %slot.runner, placement = %place, "VM made");
+        tracing::info!(pool = %pool.name, job = shown(want), runner = %slot.runner, placement = %place, "VM made");
         passed_over
             .extend(created.passed_over.into_iter().map(|over| format!("{}: {}", over.place, over.why)));
         // A plain create is told by the slot; only a story worth telling costs a write.
         if !passed_over.is_empty() {
             let line = format!("VM {} in {place}; passed over {}", slot.runner, passed_over.join("; "));
-            self.note(job, line).await;
+            self.note(want, line).await;
         }
         Provisioned::Made(place)
     }
 
-    fn unclear(pool: &Pool, slot: &Slot, job: &Waiting, why: String) -> Provisioned {
-        tracing::warn!(pool = %pool.name, job = %job.job, runner = %slot.runner, why, "left for the sweep");
+    fn unclear(pool: &Pool, slot: &Slot, want: Want<'_>, why: String) -> Provisioned {
+        tracing::warn!(pool = %pool.name, job = shown(want), runner = %slot.runner, why, "left for the sweep");
         Provisioned::Unclear(why)
     }
 
@@ -175,7 +231,7 @@ impl Mayfly {
         &self,
         pool: &Pool,
         slot: &Slot,
-        job: &Waiting,
+        want: Want<'_>,
         error: &GitHubError,
     ) -> Provisioned {
         match error {
@@ -185,29 +241,44 @@ impl Mayfly {
                     tracing::warn!(pool = %pool.name, %error, "GitHub's retry-after is not remembered");
                 }
             }
-            GitHubError::Refused { .. } => {}
+            GitHubError::Refused { .. } => self.failed(pool, Stage::Create, &error.to_string()).await,
             // It may have registered the runner all the same: the slot remembers the name until a sweep has looked.
-            GitHubError::Unavailable { .. } => return Self::unclear(pool, slot, job, error.to_string()),
+            GitHubError::Unavailable { .. } => return Self::unclear(pool, slot, want, error.to_string()),
         }
-        self.give_back(pool, slot, job, error.to_string()).await
+        self.give_back(pool, slot, want, error.to_string()).await
     }
 
     /// The job queues again and its slot is free, in this order: a job is never without a place.
-    async fn give_back(&self, pool: &Pool, slot: &Slot, job: &Waiting, why: String) -> Provisioned {
-        tracing::error!(pool = %pool.name, job = %job.job, runner = %slot.runner, why, "no VM made, the job waits");
-        let line = Moment::new(clock::now(), format!("waits again: {why}"));
+    async fn give_back(&self, pool: &Pool, slot: &Slot, want: Want<'_>, why: String) -> Provisioned {
+        tracing::error!(pool = %pool.name, job = shown(want), runner = %slot.runner, why, "no VM made");
         let given: Result<(), StoreError> = async {
             // A sweep may have taken the slot over: then the job is its business.
             if self.ledger.slot_of(&slot.runner).await?.is_none() {
                 return Ok(());
             }
-            self.ledger.requeue(&pool.name, job, slot.runner.slot(), line).await?;
-            self.ledger.free(slot).await
+            if let Want::Job(job) = want {
+                let line = Moment::new(clock::now(), format!("waits again: {why}"));
+                self.ledger.requeue(&pool.name, job, slot.runner.slot(), line).await?;
+            }
+            self.ledger.free(slot).await.map(|_| ())
         }
         .await;
         match given {
             Ok(()) => Provisioned::GivenBack(why),
-            Err(error) => Self::unclear(pool, slot, job, format!("{why}; {error}")),
+            Err(error) => Self::unclear(pool, slot, want, format!("{why}; {error}")),
+        }
+    }
+
+    /// Counts a failure, so that the pool is tried with care.
+    pub(crate) async fn failed(&self, pool: &Pool, stage: Stage, why: &str) {
+        if let Err(error) = self.ledger.failed(&pool.name, stage, why, clock::now()).await {
+            tracing::warn!(pool = %pool.name, %error, "a failure is not remembered");
+        }
+    }
+
+    pub(crate) async fn recovered(&self, pool: &Pool, stage: Stage) {
+        if let Err(error) = self.ledger.recovered(&pool.name, stage).await {
+            tracing::warn!(pool = %pool.name, %error, "that it went well is not remembered");
         }
     }
 
@@ -221,8 +292,8 @@ impl Mayfly {
     }
 
     /// Deletes a registration; whether it is gone.
-    async fn unregister(&self, pool: &Pool, runner: RunnerId, job: &Waiting, deadline: Instant) -> bool {
-        match self.github.remove(&pool.scope, runner, job.installation, deadline).await {
+    async fn unregister(&self, pool: &Pool, runner: RunnerId, want: Want<'_>, deadline: Instant) -> bool {
+        match self.github.remove(&pool.scope, runner, want.installation(), deadline).await {
             Ok(removal) => removal == Removal::Gone,
             Err(error) => {
                 tracing::warn!(pool = %pool.name, %error, "a registration without a VM stays until GitHub drops it");
@@ -231,9 +302,15 @@ impl Mayfly {
         }
     }
 
-    async fn note(&self, job: &Waiting, line: String) {
-        if let Err(error) = self.ledger.note(job.job, Moment::new(clock::now(), line)).await {
-            tracing::warn!(job = %job.job, %error, "the job's timeline lacks a line");
+    async fn note(&self, want: Want<'_>, line: String) {
+        let Some(job) = want.job() else { return };
+        if let Err(error) = self.ledger.note(job, Moment::new(clock::now(), line)).await {
+            tracing::warn!(%job, %error, "the job's timeline lacks a line");
         }
     }
+}
+
+/// The job as logs show it; none for a VM that is kept warm.
+fn shown(want: Want<'_>) -> Option<u64> {
+    want.job().map(|job| job.0)
 }

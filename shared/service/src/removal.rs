@@ -11,6 +11,7 @@ use crate::mayfly::Mayfly;
 use crate::provider::gcp::Going;
 use crate::provider::{Deletion, Provider};
 use crate::store::{Moved, StoreError};
+use crate::turn::{By, Turn};
 
 /// A deletion under way, and who carries it out.
 pub(crate) struct Leaving<'a> {
@@ -27,43 +28,66 @@ const QUEUE_TRIES: usize = 4;
 impl Mayfly {
     /// Deletes the VM of a slot in deletion. Where a job waits for the slot, and nobody else watches it, waits until
     /// the VM is gone and hands the slot on; otherwise the end is the sweep's.
-    pub(crate) async fn remove(&self, pool: &Pool, slot: &Slot, deadline: Instant) {
-        let Some(leaving) = self.delete_vm_of(slot, deadline).await else { return };
+    pub(crate) async fn remove(&self, pool: &Pool, slot: &Slot, turn: Turn) {
+        let Some(leaving) = self.delete_vm_of(slot, turn.deadline).await else { return };
+        // A pool that is configured no more has no use for the slot.
+        if turn.by == By::Sweep || pool.placements.is_empty() {
+            return;
+        }
         match self.ledger.oldest_waiting(&pool.name, 1).await {
             Ok(waiting) if waiting.is_empty() => {}
-            Ok(_) => self.watch(pool, slot, leaving, deadline).await,
+            Ok(_) => self.watch(pool, slot, leaving, turn).await,
             Err(error) => tracing::warn!(pool = %pool.name, %error, "the queue could not be read"),
         }
     }
 
-    /// Waits for the VM of a slot in deletion to be gone, unless somebody else does, and hands the slot on.
-    pub(crate) async fn watch(&self, pool: &Pool, slot: &Slot, leaving: Leaving<'_>, deadline: Instant) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let event = SlotEvent::Watched { until: later(clock::now(), left) };
+    /// Waits for the VM of a slot in deletion to be gone, unless somebody else does, and hands the slot on. No longer than a
+    /// step may take: should this invocation die, nobody else would look after the slot until then.
+    pub(crate) async fn watch(&self, pool: &Pool, slot: &Slot, leaving: Leaving<'_>, turn: Turn) {
+        let deadline = turn.deadline.min(Instant::now() + self.policy.timing.step_timeout);
+        let until = later(clock::now(), deadline.saturating_duration_since(Instant::now()));
+        let event = SlotEvent::Watched { until };
         match self.ledger.slot_event(&slot.runner, &event, clock::now()).await {
             Ok(Moved::From(_)) => {}
             Ok(Moved::No) => return,
             Err(error) => return tracing::warn!(runner = %slot.runner, %error, "the deletion is not watched"),
         }
-        match leaving.provider.wait_gone(&leaving.going, deadline).await {
-            Ok(Deletion::Gone) => {}
+        let gone = leaving.provider.wait_gone(&leaving.going, deadline).await;
+        let passed_on = match gone {
+            Ok(Deletion::Gone) => self.pass_on(pool, &in_deletion(slot), turn).await,
             Ok(Deletion::UnderWay) => {
                 return tracing::info!(runner = %slot.runner, "deletion left for the sweep");
             }
-            Err(error) => return tracing::warn!(runner = %slot.runner, %error, "deletion left for the sweep"),
+            Err(error) => {
+                tracing::warn!(runner = %slot.runner, %error, "deletion left for the sweep");
+                Ok(false)
+            }
+        };
+        match passed_on {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep"),
         }
-        if let Err(error) = self.pass_on(pool, &in_deletion(slot), deadline).await {
-            tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep");
+        // Where the slot could not be passed on, a sweep need not wait for somebody who waits no more.
+        if let Err(error) = self.ledger.unwatch(&slot.runner, until).await {
+            tracing::debug!(runner = %slot.runner, %error, "the deletion counts as watched for a while");
         }
     }
 
     /// The slot, whose VM is gone, goes to its own job, if that still counts on it, to a waiting one, or is free.
-    async fn pass_on(&self, pool: &Pool, gone: &Slot, deadline: Instant) -> Result<(), StoreError> {
+    /// Whether that is sure.
+    async fn pass_on(&self, pool: &Pool, gone: &Slot, turn: Turn) -> Result<bool, StoreError> {
+        if let Some(why) = self.known_closed(pool) {
+            if let Purpose::Job(own) = gone.purpose {
+                self.requeue(pool, own, gone.runner.slot(), &why).await?;
+            }
+            return self.ledger.free(gone).await;
+        }
         if let Purpose::Job(own) = gone.purpose
             && let Some(job) = self.ledger.job(own).await?
             && job.state == (JobState::Assigned { slot: gone.runner.slot() })
         {
-            return self.renew(pool, gone, own, deadline).await.map(|_| ());
+            return self.renew(pool, gone, own, turn).await.map(|made| made.is_some());
         }
         for _ in 0..QUEUE_READS {
             let mut queue = self.ledger.oldest_waiting(&pool.name, QUEUE_SHOWN).await?;
@@ -72,11 +96,12 @@ impl Mayfly {
             }
             // Any of the oldest: many slots may be passed on at this moment, and GitHub gives its oldest job to the next
             // runner whoever it was made for.
-            let turn = usize::try_from(crate::random::bits() % QUEUE_SHOWN as u64).unwrap_or(0) % queue.len();
-            queue.rotate_left(turn);
+            let first =
+                usize::try_from(crate::random::bits() % QUEUE_SHOWN as u64).unwrap_or(0) % queue.len();
+            queue.rotate_left(first);
             for waiting in queue.iter().take(QUEUE_TRIES) {
-                if self.hand_over(pool, gone, waiting, deadline).await?.is_some() {
-                    return Ok(());
+                if self.hand_over(pool, gone, waiting, turn).await?.is_some() {
+                    return Ok(true);
                 }
             }
         }

@@ -1,7 +1,5 @@
 //! After a job was taken, ended or held: its VM goes, and what crossed jobs leave behind is set right.
 
-use std::time::Instant;
-
 use mayfly_core::crossing::{Settlement, settle};
 use mayfly_core::ids::{JobId, SlotIndex};
 use mayfly_core::job::{Job, JobState, Moment};
@@ -13,25 +11,29 @@ use crate::clock;
 use crate::mayfly::Mayfly;
 use crate::removal::in_deletion;
 use crate::store::{JobWritten, Moved, StoreError, Take, Was};
+use crate::turn::Turn;
 
 impl Mayfly {
-    pub(super) async fn settle(&self, pool: &Pool, settle: Settle, deadline: Instant) {
+    pub(super) async fn settle(&self, pool: &Pool, settle: Settle, turn: Turn) {
         let ended = settle.job.state == JobState::Done;
         let slot = settle.ran_on.as_ref().and_then(|(_, slot)| slot.clone());
+        if let Some(slot) = &slot {
+            self.has_booted(pool, slot).await;
+        }
         // The deletion leaves at once: it is what costs money, and what the next job waits for.
         let removing = async {
             if let (true, Some(slot)) = (ended, &slot) {
-                self.remove(pool, &in_deletion(slot), deadline).await;
+                self.remove(pool, &in_deletion(slot), turn).await;
             }
         };
-        let (job, settled) = (settle.job.id, self.set_right(pool, settle, deadline));
+        let (job, settled) = (settle.job.id, self.set_right(pool, settle, turn));
         let ((), settled) = tokio::join!(removing, settled);
         if let Err(error) = settled {
             tracing::warn!(pool = %pool.name, %job, %error, "what the job leaves behind is left for the sweep");
         }
     }
 
-    async fn set_right(&self, pool: &Pool, settle: Settle, deadline: Instant) -> Result<(), StoreError> {
+    async fn set_right(&self, pool: &Pool, settle: Settle, turn: Turn) -> Result<(), StoreError> {
         let Settle { job, written, ran_on } = settle;
         let written = match written {
             Some(written) => written,
@@ -52,15 +54,15 @@ impl Mayfly {
         let taken = ran_on.as_ref().map(|(runner, slot)| (runner.slot(), slot.as_ref().and_then(meant)));
         let left = match self::settle(job.id, own, taken) {
             Settlement::Nothing => return Ok(()),
-            Settlement::Spare { slot } => return self.make_spare(pool, job.id, slot, deadline).await,
+            Settlement::Spare { slot } => return self.make_spare(pool, job.id, slot, turn).await,
             Settlement::Reassign { job: left, slot } => {
                 let lost = taken.map_or(slot, |(index, _)| index);
-                self.reassign(pool, job.id, (left, lost), slot, deadline).await?;
+                self.reassign(pool, job.id, (left, lost), slot, turn).await?;
                 left
             }
             Settlement::Requeue { job: left } => {
                 if let Some((lost, _)) = taken {
-                    self.queue_again(pool, left, lost, deadline).await?;
+                    self.queue_again(pool, left, lost, turn).await?;
                 }
                 left
             }
@@ -78,13 +80,13 @@ impl Mayfly {
         job: JobId,
         (left, lost): (JobId, SlotIndex),
         slot: SlotIndex,
-        deadline: Instant,
+        turn: Turn,
     ) -> Result<(), StoreError> {
         let Some(slot) = self.meant_for(pool, slot, job).await? else {
-            return self.queue_again(pool, left, lost, deadline).await;
+            return self.queue_again(pool, left, lost, turn).await;
         };
         if self.ledger.repurpose(&slot, Purpose::Job(left)).await? == Moved::No {
-            return self.queue_again(pool, left, lost, deadline).await;
+            return self.queue_again(pool, left, lost, turn).await;
         }
         let line =
             Moment::new(clock::now(), format!("its runner took another job; assigned to {}", slot.runner));
@@ -103,10 +105,10 @@ impl Mayfly {
         pool: &Pool,
         job: JobId,
         lost: SlotIndex,
-        deadline: Instant,
+        turn: Turn,
     ) -> Result<(), StoreError> {
         if self.requeue(pool, job, lost, "its runner took another job").await? {
-            self.serve_first(pool, job, deadline).await;
+            self.serve_first(pool, job, turn).await;
         }
         Ok(())
     }
@@ -117,11 +119,11 @@ impl Mayfly {
         pool: &Pool,
         job: JobId,
         slot: SlotIndex,
-        deadline: Instant,
+        turn: Turn,
     ) -> Result<(), StoreError> {
         let Some(slot) = self.meant_for(pool, slot, job).await? else { return Ok(()) };
         if let Some(waiting) = self.ledger.oldest_waiting(&pool.name, 1).await?.first()
-            && self.serve(pool, waiting, &Take::Spare(slot.clone()), deadline).await?.is_some()
+            && self.serve(pool, waiting, &Take::Spare(slot.clone()), turn).await?.is_some()
         {
             return Ok(());
         }

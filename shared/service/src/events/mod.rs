@@ -1,17 +1,20 @@
 //! What each event writes down before the answer, and the work that follows it.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use mayfly_core::event::{Change, JobEvent};
 use mayfly_core::ids::{JobId, PoolName, RunnerName};
 use mayfly_core::job::{Job, JobState, Moment, Waiting};
-use mayfly_core::policy::Pool;
+use mayfly_core::policy::{Pool, Scope};
 use mayfly_core::route::route;
 use mayfly_core::slot::{Purpose, Slot, SlotEvent};
 
 use crate::clock;
 use crate::mayfly::Mayfly;
+use crate::provision::Want;
 use crate::store::{Claim, Enqueued, JobWritten, Moved, StoreError, Take, to_milliseconds};
+use crate::turn::Turn;
 
 mod follow;
 
@@ -62,7 +65,45 @@ const CLAIM_TRIES: usize = 4;
 impl Mayfly {
     /// Records an event durably. An error means that it was not, and is to be delivered again.
     pub async fn record(&self, event: &JobEvent) -> Result<Receipt, StoreError> {
-        let runner = match &event.change {
+        let runner = self.own_runner(event);
+        // Which pool a runner is of is in its name; the labels decide where there is none of ours.
+        let pool = match &runner {
+            Some(runner) => self.pool_or_removed(runner.pool(), event),
+            None => match route(&self.policy, event) {
+                Ok(pool) => Cow::Borrowed(pool),
+                Err(reason) => return Ok(Receipt::Ignored { reason: reason.to_string() }),
+            },
+        };
+        let follow = self.record_in(&pool, event).await?;
+        Ok(Receipt::Accepted { pool: pool.name.clone(), job: event.job, follow })
+    }
+
+    /// Records an event of a job that this pool serves, or whose runner was one of this pool.
+    pub(crate) async fn record_in(
+        &self,
+        pool: &Pool,
+        event: &JobEvent,
+    ) -> Result<Option<Follow>, StoreError> {
+        let runner = self.own_runner(event);
+        match &event.change {
+            Change::Queued => self.queued(pool, event).await,
+            Change::Held => self.left(pool, event, JobState::Held, "waits for approval", None).await,
+            Change::Started { runner: name } => {
+                let line = format!("started on {}", shown(name.as_deref()));
+                let slot = runner.as_ref().map(RunnerName::slot);
+                self.left(pool, event, JobState::Running { slot }, &line, runner.as_ref()).await
+            }
+            Change::Ended { runner: name, conclusion } => {
+                let conclusion = conclusion.as_deref().unwrap_or("no conclusion");
+                let line = format!("ended on {}: {conclusion}", shown(name.as_deref()));
+                self.left(pool, event, JobState::Done, &line, runner.as_ref()).await
+            }
+        }
+    }
+
+    /// The runner that the event names, where it is one of this deployment.
+    fn own_runner(&self, event: &JobEvent) -> Option<RunnerName> {
+        match &event.change {
             Change::Started { runner: Some(name) } | Change::Ended { runner: Some(name), .. } => {
                 RunnerName::parse(&self.policy.deployment, name)
             }
@@ -70,31 +111,21 @@ impl Mayfly {
             | Change::Held
             | Change::Started { runner: None }
             | Change::Ended { runner: None, .. } => None,
-        };
-        // Which pool a runner is of is in its name; the labels decide where there is none of ours.
-        let own = runner.as_ref().and_then(|runner| self.policy.pool(runner.pool()));
-        let pool = match own.map_or_else(|| route(&self.policy, event), Ok) {
-            Ok(pool) => pool,
-            Err(reason) => return Ok(Receipt::Ignored { reason: reason.to_string() }),
-        };
-        let follow = match &event.change {
-            Change::Queued => self.queued(pool, event).await?,
-            Change::Held => self.left(pool, event, JobState::Held, "waits for approval", None).await?,
-            Change::Started { runner: name } => {
-                let line = format!("started on {}", shown(name.as_deref()));
-                let slot = runner.as_ref().map(RunnerName::slot);
-                self.left(pool, event, JobState::Running { slot }, &line, runner.as_ref()).await?
-            }
-            Change::Ended { runner: name, conclusion } => {
-                let conclusion = conclusion.as_deref().unwrap_or("no conclusion");
-                let line = format!("ended on {}: {conclusion}", shown(name.as_deref()));
-                self.left(pool, event, JobState::Done, &line, runner.as_ref()).await?
-            }
-        };
-        Ok(Receipt::Accepted { pool: pool.name.clone(), job: event.job, follow })
+        }
+    }
+
+    /// A pool, or what is left of it when it is configured no more.
+    fn pool_or_removed(&self, name: &PoolName, event: &JobEvent) -> Cow<'_, Pool> {
+        match self.policy.pool(name) {
+            Some(pool) => Cow::Borrowed(pool),
+            None => Cow::Owned(Pool::removed(name.clone(), Scope::Repository(event.repository.clone()))),
+        }
     }
 
     async fn queued(&self, pool: &Pool, event: &JobEvent) -> Result<Option<Follow>, StoreError> {
+        if let Some(why) = self.known_closed(pool) {
+            return self.wait(pool, event, &why).await.map(|_| None);
+        }
         // A warm function knows free slots from its last look, and claims without looking.
         let mut take =
             self.hint(pool).map(|index| Take::Free(self.new_slot(pool, index, Purpose::Job(event.job))));
@@ -116,14 +147,23 @@ impl Mayfly {
                 Claim::SlotLost => self.remember(pool, &[]),
             }
         }
-        let job = job(pool, event, JobState::Waiting, "queued, waits: the pool is full".to_owned());
+        let waits = self.wait(pool, event, "the pool is full").await?;
+        Ok(waits.then_some(Follow::Queue(event.job)))
+    }
+
+    /// Puts a job into the queue; `false` where it is known already, and further.
+    async fn wait(&self, pool: &Pool, event: &JobEvent, why: &str) -> Result<bool, StoreError> {
+        let job = job(pool, event, JobState::Waiting, format!("queued, waits: {why}"));
         match self.ledger.enqueue(&job).await? {
             Enqueued::Waiting => {
-                tracing::info!(pool = %pool.name, job = %job.id, "job waits: the pool is full");
-                Ok(Some(Follow::Queue(job.id)))
+                tracing::info!(pool = %pool.name, job = %job.id, why, "job waits");
+                Ok(true)
             }
-            Enqueued::Known(known) if known.state == JobState::Waiting => Ok(Some(Follow::Queue(job.id))),
-            Enqueued::Known(known) => Ok(known_already(pool, &known)),
+            Enqueued::Known(known) if known.state == JobState::Waiting => Ok(true),
+            Enqueued::Known(known) => {
+                known_already(pool, &known);
+                Ok(false)
+            }
         }
     }
 
@@ -174,14 +214,26 @@ impl Mayfly {
 
     /// Does the work that follows an event.
     pub async fn follow(&self, pool: &PoolName, follow: Follow, deadline: Instant) {
-        let Some(pool) = self.policy.pool(pool) else { return };
+        let turn = Turn::of_event(deadline);
+        match (self.policy.pool(pool), &follow) {
+            (Some(pool), _) => self.follow_in(pool, follow, turn).await,
+            (None, Follow::Settle(settle)) => {
+                let scope = Scope::Repository(settle.job.repository.clone());
+                self.follow_in(&Pool::removed(pool.clone(), scope), follow, turn).await;
+            }
+            (None, Follow::Provision(_) | Follow::Queue(_)) => {}
+        }
+    }
+
+    /// The same for a pool at hand.
+    pub(crate) async fn follow_in(&self, pool: &Pool, follow: Follow, turn: Turn) {
         match follow {
             Follow::Provision(claimed) => {
                 let (slot, waiting) = *claimed;
-                Box::pin(self.provision(pool, &slot, &waiting, deadline)).await;
+                Box::pin(self.provision(pool, &slot, Want::Job(&waiting), turn)).await;
             }
-            Follow::Queue(job) => Box::pin(self.serve_first(pool, job, deadline)).await,
-            Follow::Settle(settle) => Box::pin(self.settle(pool, *settle, deadline)).await,
+            Follow::Queue(job) => Box::pin(self.serve_first(pool, job, turn)).await,
+            Follow::Settle(settle) => Box::pin(self.settle(pool, *settle, turn)).await,
         }
     }
 }

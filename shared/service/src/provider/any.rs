@@ -19,6 +19,13 @@ pub enum Provider {
 }
 
 impl Provider {
+    /// How many calls were made so far.
+    pub fn calls(&self) -> u64 {
+        match self {
+            Self::Gcp(gcp) => gcp.calls(),
+        }
+    }
+
     /// Fetches what a create in this placement needs, unless it is known and fresh, so that the create itself needs
     /// no further reply. What fails here is told by the create.
     pub async fn prepare(&self, placement: &Placement) {

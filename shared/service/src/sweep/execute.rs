@@ -3,18 +3,21 @@
 use std::time::Instant;
 
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream;
-use mayfly_core::ids::RunnerName;
+use mayfly_core::ids::{PoolName, SlotIndex};
+use mayfly_core::job::Waiting;
 use mayfly_core::policy::Pool;
-use mayfly_core::slot::{Machine, Phase, Purpose, Slot, SlotEvent};
-use mayfly_core::sweep::{Action, Next, Step, Vm};
+use mayfly_core::slot::{Purpose, SlotEvent};
+use mayfly_core::sweep::{Action, Step};
 
 use super::Done;
 use crate::clock;
-use crate::github::{GitHubError, Removal};
+use crate::github::GitHubError;
 use crate::mayfly::Mayfly;
-use crate::provision::Provisioned;
-use crate::store::{Moved, StoreError, Take};
+use crate::provision::{Provisioned, Want};
+use crate::store::{Moved, Stage, StoreError, Take};
+use crate::turn::Turn;
 
 /// So many steps are under way at a time: most of a step is waiting for others, and GitHub takes at most a hundred
 /// requests at once.
@@ -22,196 +25,195 @@ const AT_ONCE: usize = 64;
 
 /// Why a step failed; the next sweep plans it again.
 #[derive(Debug, thiserror::Error)]
-enum StepError {
+pub(super) enum StepError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     GitHub(#[from] GitHubError),
-    #[error("pool `{0}` is not configured, so GitHub cannot be asked whether the runner is busy")]
-    UnknownPool(String),
+    #[error("its pool is not configured, so GitHub cannot be asked whether the runner is busy")]
+    UnknownPool,
 }
 
-const LOST: &str = "somebody else was quicker";
+pub(super) const LOST: &str = "somebody else was quicker";
 
 impl Mayfly {
     /// Carries a plan out, as many steps as there is time for.
-    pub(super) async fn execute(&self, steps: Vec<Step>, deadline: Instant) -> Vec<Done> {
-        let work = stream::iter(steps).map(|step| async move {
-            if Instant::now() >= deadline {
-                return None;
-            }
-            let (action, what) = named(&step.action);
-            let outcome = match self.step(&step, deadline).await {
-                Ok(outcome) => outcome,
-                Err(error) => {
-                    tracing::warn!(pool = %step.pool, action, what, %error, "left for the next sweep");
-                    format!("failed: {error}")
-                }
-            };
-            tracing::info!(pool = %step.pool, action, what, why = step.why, outcome, "sweep");
-            Some(Done { pool: step.pool, action, what, why: step.why, outcome })
-        });
+    pub(super) async fn execute(&self, steps: Vec<Step>, removed: &[Pool], deadline: Instant) -> Vec<Done> {
+        // Boxed: the compiler does not see through a stream of these that they may be sent.
+        let work = stream::iter(steps)
+            .map(|step| -> BoxFuture<'_, Option<Done>> { Box::pin(self.done(step, removed, deadline)) });
         work.buffer_unordered(AT_ONCE).filter_map(|done| async { done }).collect().await
     }
 
-    async fn step(&self, step: &Step, deadline: Instant) -> Result<String, StepError> {
-        let pool =
-            self.policy.pool(&step.pool).ok_or_else(|| StepError::UnknownPool(step.pool.to_string()))?;
+    /// A step, carried out; `None` when there is no time left for it.
+    async fn done(&self, step: Step, removed: &[Pool], deadline: Instant) -> Option<Done> {
+        if Instant::now() >= deadline {
+            return None;
+        }
+        let (action, what) = named(&step.action);
+        let pool = step.pool.as_ref().map(PoolName::as_str);
+        let outcome = match self.step(&step, removed, Turn::of_sweep(deadline)).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                tracing::warn!(pool, action, what, %error, "left for the next sweep");
+                format!("failed: {error}")
+            }
+        };
+        tracing::info!(pool, action, what, why = step.why, outcome, "sweep");
+        Some(Done { pool: step.pool, action, what, why: step.why, outcome })
+    }
+
+    async fn step(&self, step: &Step, removed: &[Pool], turn: Turn) -> Result<String, StepError> {
+        let named = |pool: &&Pool| Some(&pool.name) == step.pool.as_ref();
+        let Some(pool) = self.policy.pools.iter().chain(removed).find(named) else {
+            return self.step_without_pool(&step.action, turn).await;
+        };
         match &step.action {
-            Action::Release { slot, next } => self.release(pool, slot, next, deadline).await,
-            Action::Delete { slot } => self.end(pool, slot, deadline).await,
-            Action::Retire { slot } => self.retire(pool, slot, deadline).await,
-            Action::Adopt { slot, vm } => self.adopt(pool, slot, vm, deadline).await,
+            Action::Release { slot, next } => Box::pin(self.release(pool, slot, next, turn)).await,
+            Action::Delete { slot } => self.end(pool, slot, turn.deadline).await,
+            Action::Retire { slot, failed_boot } => {
+                self.retire(pool, slot, failed_boot.as_deref(), turn.deadline).await
+            }
+            Action::Adopt { slot, vm } => self.adopt(pool, slot, vm, turn.deadline).await,
+            Action::Online { slot } => {
+                let moved = self.ledger.slot_event(&slot.runner, &SlotEvent::Online, clock::now()).await?;
+                Ok(moved_or(moved, "it is idle now"))
+            }
+            Action::Taken { slot } => {
+                Ok(moved_or(self.ledger.taken(slot, clock::now()).await?, "it is busy now"))
+            }
             Action::Spare { slot } => {
                 let moved = self.ledger.repurpose(slot, Purpose::Spare { since: clock::now() }).await?;
                 Ok(moved_or(moved, "it is spare now"))
             }
-            Action::Settle { slot, job } => {
-                let waits =
-                    self.requeue(pool, *job, slot.runner.slot(), "its runner took another job").await?;
-                self.ledger.settled(&slot.runner, *job).await?;
-                Ok(if waits { format!("job {job} waits") } else { format!("job {job} was seen to already") })
-            }
+            Action::Settle { slot, job } => self.settle_displaced(pool, slot, *job).await,
             Action::Assign { slot, waiting } => {
-                let served = self.serve(pool, waiting, &Take::Spare(slot.clone()), deadline).await?;
-                Ok(provisioned(served))
+                self.serve_with(pool, waiting, Take::Spare(slot.clone()), turn).await
             }
             Action::Serve { index, waiting } => {
                 let slot = self.new_slot(pool, *index, Purpose::Job(waiting.job));
-                Ok(provisioned(self.serve(pool, waiting, &Take::Free(slot), deadline).await?))
+                self.serve_with(pool, waiting, Take::Free(slot), turn).await
             }
-            Action::Sweep { vm } => self.sweep_orphan(pool, vm, deadline).await,
+            Action::Warm { index } => self.warm(pool, *index, turn).await,
+            Action::Sweep { vm } => self.sweep_orphan(pool, vm, turn.deadline).await,
+            Action::Unregister { runner, id } => {
+                self.unregister_stray(pool, runner, *id, turn.deadline).await
+            }
+            Action::Tell { event } => Box::pin(self.tell(pool, event, turn)).await,
+            Action::Requeue { job } => self.requeue_lost(pool, *job).await,
+            Action::Move { event, waiting } => Box::pin(self.move_job(pool, event, waiting, turn)).await,
+            Action::Redeliver { .. } => self.step_without_pool(&step.action, turn).await,
+            Action::Drop { waiting } => {
+                self.ledger.drop_waiting(&pool.name, waiting).await?;
+                Ok("it has left the queue".to_owned())
+            }
+            Action::BootFailed { why } => {
+                self.failed(pool, Stage::Boot, why).await;
+                Ok("counted".to_owned())
+            }
+            Action::Recover => {
+                self.ledger.recovered(&pool.name, Stage::Boot).await?;
+                Ok("its failures are forgotten".to_owned())
+            }
+            Action::Limit { limit } => {
+                self.ledger.set_limit(&pool.name, *limit).await?;
+                Ok(format!("its slots reach up to {limit}"))
+            }
         }
     }
 
-    async fn release(
+    async fn serve_with(
         &self,
         pool: &Pool,
-        slot: &Slot,
-        next: &Next,
-        deadline: Instant,
+        waiting: &Waiting,
+        take: Take,
+        turn: Turn,
     ) -> Result<String, StepError> {
-        // A runner that is deleted took its registration along, or had it taken; any other may have left one behind.
-        if !matches!(slot.phase, Phase::Deleting { .. }) {
-            self.unregister_slot(pool, slot, deadline).await?;
-        }
-        match next {
-            Next::Nobody => {
-                self.ledger.free(slot).await?;
-                Ok("the slot is free".to_owned())
-            }
-            Next::Requeue(job) => {
-                self.requeue(pool, *job, slot.runner.slot(), "its slot is beyond max_runners").await?;
-                self.ledger.free(slot).await?;
-                Ok(format!("the slot is free, job {job} waits"))
-            }
-            Next::Waiting(waiting) => Ok(provisioned(self.hand_over(pool, slot, waiting, deadline).await?)),
-            Next::Own(job) => Ok(provisioned(self.renew(pool, slot, *job, deadline).await?)),
-        }
+        Ok(provisioned(Box::pin(self.serve(pool, waiting, &take, turn)).await?))
     }
 
-    /// Nothing runs on the slot's VM: it goes, and with it a registration that no job has used up. A sweep does not wait for
-    /// the end of a deletion: the next one finds it.
-    async fn end(&self, pool: &Pool, slot: &Slot, deadline: Instant) -> Result<String, StepError> {
-        match slot.phase {
-            Phase::Deleting { .. } => {}
-            Phase::Busy { .. } => {
-                if self.ledger.slot_event(&slot.runner, &SlotEvent::Ended, clock::now()).await? == Moved::No {
-                    return Ok(LOST.to_owned());
-                }
-            }
-            Phase::Reserved | Phase::Booting { .. } | Phase::Idle { .. } => {
-                // Before the slot forgets that there may be one.
-                self.unregister_slot(pool, slot, deadline).await?;
-                if self.ledger.slot_event(&slot.runner, &SlotEvent::Ended, clock::now()).await? == Moved::No {
-                    return Ok(LOST.to_owned());
-                }
-            }
-        }
-        self.delete_vm_of(slot, deadline).await;
-        Ok("its VM is being deleted".to_owned())
-    }
-
-    async fn retire(&self, pool: &Pool, slot: &Slot, deadline: Instant) -> Result<String, StepError> {
-        if self.unregister_slot(pool, slot, deadline).await? == Removal::Busy {
-            return Ok("left alone: GitHub says that the runner is busy".to_owned());
-        }
-        let moved = self.ledger.slot_event(&slot.runner, &SlotEvent::Retired, clock::now()).await?;
-        if moved == Moved::No {
+    async fn warm(&self, pool: &Pool, index: SlotIndex, turn: Turn) -> Result<String, StepError> {
+        let slot = self.new_slot(pool, index, Purpose::Spare { since: clock::now() });
+        if !self.ledger.reserve(&slot).await? {
             return Ok(LOST.to_owned());
         }
-        self.delete_vm_of(slot, deadline).await;
-        Ok("its VM is being deleted".to_owned())
+        let made = Box::pin(self.provision(pool, &slot, Want::Warm, turn)).await;
+        Ok(provisioned(Some(made)))
     }
 
-    async fn adopt(&self, pool: &Pool, slot: &Slot, vm: &Vm, deadline: Instant) -> Result<String, StepError> {
-        match self.github.find(pool, &slot.runner, None, deadline).await? {
-            Some(runner_id) => {
-                let machine = Machine { vm: vm.place.clone(), runner_id };
-                let event = SlotEvent::Placed { machine };
-                let moved = self.ledger.slot_event(&slot.runner, &event, clock::now()).await?;
-                Ok(moved_or(moved, "recorded"))
+    async fn step_without_pool(&self, action: &Action, turn: Turn) -> Result<String, StepError> {
+        match action {
+            Action::Redeliver { hook, guid, attempt, times } => {
+                self.redeliver(hook, guid, *attempt, *times, turn.deadline).await
             }
-            // Without a registration it can never take a job.
-            None => self.end(pool, slot, deadline).await,
-        }
-    }
-
-    async fn sweep_orphan(&self, pool: &Pool, vm: &Vm, deadline: Instant) -> Result<String, StepError> {
-        let Some(runner) = RunnerName::parse(&self.policy.deployment, &vm.name) else {
-            return Ok("left alone: it has no name that Mayfly gives".to_owned());
-        };
-        // A second witness, since a slot may have been taken after the table was read.
-        if self.ledger.slot_of(&runner).await?.is_some() {
-            return Ok("left alone: a slot knows it by now".to_owned());
-        }
-        if self.github.remove_by_name(pool, &runner, None, deadline).await? == Removal::Busy {
-            return Ok("left alone: GitHub says that its runner is busy".to_owned());
-        }
-        self.delete_vm(&vm.name, &vm.place, deadline).await;
-        Ok("it is being deleted".to_owned())
-    }
-
-    async fn unregister_slot(
-        &self,
-        pool: &Pool,
-        slot: &Slot,
-        deadline: Instant,
-    ) -> Result<Removal, GitHubError> {
-        match slot.phase.machine() {
-            Some(machine) => self.github.remove(&pool.scope, machine.runner_id, None, deadline).await,
-            None => self.github.remove_by_name(pool, &slot.runner, None, deadline).await,
+            // It is off, so no runner of it can be busy.
+            Action::Sweep { vm } => {
+                self.delete_vm(&vm.name, &vm.place, turn.deadline).await;
+                Ok("it is being deleted".to_owned())
+            }
+            Action::Release { .. }
+            | Action::Delete { .. }
+            | Action::Retire { .. }
+            | Action::Adopt { .. }
+            | Action::Online { .. }
+            | Action::Taken { .. }
+            | Action::Spare { .. }
+            | Action::Settle { .. }
+            | Action::Assign { .. }
+            | Action::Serve { .. }
+            | Action::Warm { .. }
+            | Action::Unregister { .. }
+            | Action::Tell { .. }
+            | Action::Requeue { .. }
+            | Action::Move { .. }
+            | Action::Drop { .. }
+            | Action::BootFailed { .. }
+            | Action::Recover
+            | Action::Limit { .. } => Err(StepError::UnknownPool),
         }
     }
 }
 
+/// What a step is called, and what it is done to.
 fn named(action: &Action) -> (&'static str, String) {
     match action {
         Action::Release { slot, .. } => ("release", slot.runner.to_string()),
         Action::Delete { slot } => ("delete", slot.runner.to_string()),
-        Action::Retire { slot } => ("retire", slot.runner.to_string()),
+        Action::Retire { slot, .. } => ("retire", slot.runner.to_string()),
         Action::Adopt { slot, .. } => ("adopt", slot.runner.to_string()),
+        Action::Online { slot } => ("online", slot.runner.to_string()),
+        Action::Taken { slot } => ("taken", slot.runner.to_string()),
         Action::Spare { slot } => ("spare", slot.runner.to_string()),
         Action::Settle { slot, .. } => ("settle", slot.runner.to_string()),
         Action::Assign { slot, .. } => ("assign", slot.runner.to_string()),
         Action::Serve { waiting, .. } => ("serve", format!("job {}", waiting.job)),
+        Action::Warm { index } => ("warm", format!("slot {index}")),
         Action::Sweep { vm } => ("sweep", vm.name.clone()),
+        Action::Unregister { runner, .. } => ("unregister", runner.to_string()),
+        Action::Tell { event } => ("tell", format!("job {}", event.job)),
+        Action::Requeue { job } => ("requeue", format!("job {job}")),
+        Action::Move { event, .. } => ("move", format!("job {}", event.job)),
+        Action::Redeliver { guid, .. } => ("redeliver", guid.clone()),
+        Action::Drop { waiting } => ("drop", format!("job {}", waiting.job)),
+        Action::BootFailed { why } => ("boot failed", why.clone()),
+        Action::Recover => ("recover", "its boots".to_owned()),
+        Action::Limit { limit } => ("limit", limit.to_string()),
     }
 }
 
-fn moved_or(moved: Moved, done: &str) -> String {
+pub(super) fn moved_or(moved: Moved, done: &str) -> String {
     match moved {
         Moved::From(_) => done.to_owned(),
         Moved::No => LOST.to_owned(),
     }
 }
 
-fn provisioned(made: Option<Provisioned>) -> String {
+pub(super) fn provisioned(made: Option<Provisioned>) -> String {
     match made {
         None => "nothing: somebody else was quicker, or the job needs no runner any more".to_owned(),
         Some(Provisioned::Made(place)) => format!("a VM is being made in {place}"),
         Some(Provisioned::Spare) => "it gets a spare runner".to_owned(),
-        Some(Provisioned::GivenBack(why)) => format!("no VM made, the job waits: {why}"),
+        Some(Provisioned::GivenBack(why)) => format!("no VM made: {why}"),
         Some(Provisioned::Unclear(why)) => format!("left for the next sweep: {why}"),
     }
 }

@@ -1,49 +1,48 @@
 //! The sweep: observe, plan, execute, report.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use mayfly_core::slot::PhaseKind;
-use mayfly_core::sweep::{Observed, plan};
+use mayfly_core::ids::PoolName;
+use mayfly_core::policy::{Pool, Scope};
+use mayfly_core::sweep::{Plan, World, plan};
 
 use crate::clock;
 use crate::mayfly::Mayfly;
+use crate::store::{Memory, StoreError};
 
+mod calls;
+mod deeds;
+mod discovery;
+mod events;
 mod execute;
 mod observe;
 mod report;
 
-pub use report::{Done, PoolReport, Report, Source};
+pub use report::{Calls, Done, PoolReport, Report, Source, WaitingJob};
 
 impl Mayfly {
     /// One sweep. It stops in good order before the deadline; what is left waits for the next.
     pub async fn sweep(&self, deadline: Instant) -> Report {
         let started = Instant::now();
+        let before = self.calls_so_far();
         let deadline = clock::working_deadline(deadline);
-        let (world, mut failed) = self.observe(deadline).await;
-        let plan = plan(&self.policy, &world);
-        let mut report = Report { now: Some(world.now), ..Report::default() };
-        for ledger in &world.pools {
-            let vms = PhaseKind::ALL
-                .into_iter()
-                .map(|kind| (kind, ledger.slots.iter().filter(|slot| slot.phase.kind() == kind).count()));
-            let waiting = ledger.waiting.len();
-            let slots = vms.filter(|(_, count)| *count > 0).collect();
-            report.pools.push(PoolReport { pool: ledger.pool.clone(), waiting, slots });
+        // A source that hangs must leave time to act upon the others.
+        let looking = started + deadline.saturating_duration_since(started) / 2;
+        let seen = self.observe(looking).await;
+        let plan = plan(&self.policy, &seen.world);
+        let mut report = Report::of(&self.policy, &seen.world, &plan);
+        report.failed_sources = seen.failed;
+        if let Some(memory) = &seen.memory
+            && let Err(error) = self.remember_what_was_seen(memory, &seen.world, &plan).await
+        {
+            report.failed_sources.push(Source::failed("the sweep's memory".to_owned(), &error));
         }
-        report.vms = world
-            .vms
-            .values()
-            .map(|observed| match observed {
-                Observed::Known { value, .. } => value.len(),
-                Observed::Unknown { .. } => 0,
-            })
-            .sum();
         let planned = plan.steps.len();
-        report.done = self.execute(plan.steps, deadline).await;
+        report.done = self.execute(plan.steps, &seen.world.removed, deadline).await;
         report.left_alone = plan.left_alone;
         report.postponed = planned.saturating_sub(report.done.len());
-        report.failed_sources.append(&mut failed);
-        report.github_calls = self.github.calls();
+        report.calls = self.calls_so_far().since(&before);
         report.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             steps = planned,
@@ -55,5 +54,31 @@ impl Mayfly {
             "swept"
         );
         report
+    }
+
+    /// Keeps what the next sweep has to know: which pools there are or were, and which deliveries are settled.
+    async fn remember_what_was_seen(
+        &self,
+        memory: &Memory,
+        world: &World,
+        plan: &Plan,
+    ) -> Result<(), StoreError> {
+        let empty = |pool: &&Pool| {
+            let ledger = world.pools.iter().find(|ledger| ledger.pool == pool.name);
+            ledger.is_some_and(|ledger| ledger.slots.is_empty() && ledger.waiting.is_empty())
+        };
+        let gone: Vec<PoolName> = world.removed.iter().filter(empty).map(|pool| pool.name.clone()).collect();
+        let pools = self.policy.pools.iter().chain(&world.removed);
+        let new: BTreeMap<PoolName, Scope> = pools
+            .filter(|pool| memory.pools.get(&pool.name) != Some(&pool.scope) && !gone.contains(&pool.name))
+            .map(|pool| (pool.name.clone(), pool.scope.clone()))
+            .collect();
+        let forget: Vec<PoolName> = gone.into_iter().filter(|pool| memory.pools.contains_key(pool)).collect();
+        if !new.is_empty() || !forget.is_empty() {
+            self.ledger.remember_pools(&new, &forget).await?;
+        }
+        let settled = plan.settled.iter().filter(|(hook, at)| memory.settled.get(*hook) != Some(at));
+        let settled: BTreeMap<_, _> = settled.map(|(hook, at)| (hook.clone(), *at)).collect();
+        self.ledger.remember_settled(&settled).await
     }
 }

@@ -197,5 +197,6 @@ pub async fn canned_provider(bodies: Vec<Value>) -> (Gcp, Arc<Mutex<Vec<String>>
 
 pub fn vm(name: &str, zone: &str) -> Value {
     let zone = format!("https://www.googleapis.com/compute/v1/projects/slang-runners/zones/{zone}");
-    json!({ "name": name, "zone": zone, "status": "RUNNING", "labels": { "mayfly-deployment": "prod" } })
+    let marks = json!({ "mayfly-deployment": "prod", "mayfly-pool": "linux-gpu" });
+    json!({ "name": name, "zone": zone, "status": "RUNNING", "labels": marks })
 }

@@ -3,6 +3,7 @@
 //! The library's own retries are off: what may be repeated, and when, is decided by the callers, which know what a
 //! repeat means.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use google_cloud_auth::credentials::{Builder, Credentials, service_account};
@@ -48,6 +49,7 @@ pub(super) struct Clients {
     operations: OnceCell<ZoneOperations>,
     regions: OnceCell<Regions>,
     templates: OnceCell<InstanceTemplates>,
+    calls: AtomicU64,
 }
 
 macro_rules! client {
@@ -77,7 +79,13 @@ impl Clients {
             operations: OnceCell::new(),
             regions: OnceCell::new(),
             templates: OnceCell::new(),
+            calls: AtomicU64::new(0),
         }
+    }
+
+    /// How many calls were made so far.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// The project all calls are for.
@@ -117,7 +125,7 @@ impl Clients {
             .set_source_instance_template(insert.template)
             .set_request_id(insert.request_id)
             .set_body(insert.body.clone());
-        timed("instances.insert", insert.zone, limit, call.send()).await
+        timed(&self.calls, "instances.insert", insert.zone, limit, call.send()).await
     }
 
     /// `instances.get`; `None` when there is no such instance.
@@ -129,7 +137,7 @@ impl Clients {
     ) -> Result<Option<Instance>, CallError> {
         let call =
             self.instances().await?.get().set_project(self.project()).set_zone(zone).set_instance(name);
-        let found = timed("instances.get", zone, limit, call.send()).await;
+        let found = timed(&self.calls, "instances.get", zone, limit, call.send()).await;
         match found {
             Ok(instance) => Ok(Some(instance)),
             Err(error) if error.status() == Some(404) => Ok(None),
@@ -141,7 +149,7 @@ impl Clients {
     pub async fn delete(&self, zone: &str, name: &str, limit: Duration) -> Result<Operation, CallError> {
         let call =
             self.instances().await?.delete().set_project(self.project()).set_zone(zone).set_instance(name);
-        timed("instances.delete", zone, limit, call.send()).await
+        timed(&self.calls, "instances.delete", zone, limit, call.send()).await
     }
 
     /// One page of `instances.aggregatedList`; `token` is the `nextPageToken` of the page before.
@@ -159,7 +167,7 @@ impl Clients {
             .set_filter(filter)
             .set_max_results(PAGE_SIZE)
             .set_or_clear_page_token(token);
-        timed("instances.aggregatedList", "", limit, call.send()).await
+        timed(&self.calls, "instances.aggregatedList", "", limit, call.send()).await
     }
 
     /// `zoneOperations.wait`: answers when the operation is done, or after at most two minutes, done or not.
@@ -171,7 +179,7 @@ impl Clients {
             .set_project(self.project())
             .set_zone(zone)
             .set_operation(operation);
-        timed("zoneOperations.wait", zone, limit, call.send()).await
+        timed(&self.calls, "zoneOperations.wait", zone, limit, call.send()).await
     }
 
     /// `zoneOperations.get`.
@@ -188,13 +196,13 @@ impl Clients {
             .set_project(self.project())
             .set_zone(zone)
             .set_operation(operation);
-        timed("zoneOperations.get", zone, limit, call.send()).await
+        timed(&self.calls, "zoneOperations.get", zone, limit, call.send()).await
     }
 
     /// `regions.get`.
     pub async fn region(&self, region: &str, limit: Duration) -> Result<Region, CallError> {
         let call = self.regions().await?.get().set_project(self.project()).set_region(region);
-        timed("regions.get", region, limit, call.send()).await
+        timed(&self.calls, "regions.get", region, limit, call.send()).await
     }
 
     /// `instanceTemplates.get`.
@@ -205,7 +213,7 @@ impl Clients {
         limit: Duration,
     ) -> Result<InstanceTemplate, CallError> {
         let call = self.templates().await?.get().set_project(project).set_instance_template(name);
-        timed("instanceTemplates.get", name, limit, call.send()).await
+        timed(&self.calls, "instanceTemplates.get", name, limit, call.send()).await
     }
 }
 
@@ -215,6 +223,7 @@ fn unusable(why: &str) -> CallError {
 
 /// Sends one call. The limit covers the access token too, which the library's own time-out does not.
 async fn timed<T>(
+    count: &AtomicU64,
     call: &'static str,
     target: &str,
     limit: Duration,
@@ -223,6 +232,7 @@ async fn timed<T>(
     if limit.is_zero() {
         return Err(CallError::no_time());
     }
+    count.fetch_add(1, Ordering::Relaxed);
     let started = Instant::now();
     let result = match tokio::time::timeout(limit, sent).await {
         Ok(result) => result.map_err(|error| CallError::read(&error)),

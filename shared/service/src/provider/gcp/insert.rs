@@ -17,7 +17,7 @@ use crate::provider::VmOrder;
 /// The label that says whose a VM is.
 pub(super) const DEPLOYMENT_LABEL: &str = "mayfly-deployment";
 /// The label that says of which pool it is.
-const POOL_LABEL: &str = "mayfly-pool";
+pub(super) const POOL_LABEL: &str = "mayfly-pool";
 /// The metadata item that the guest starts its runner with.
 const JIT_CONFIG_ITEM: &str = "jit-config";
 /// The metadata item that says whether the guest has to find a GPU.

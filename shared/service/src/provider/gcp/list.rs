@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use google_cloud_compute_v1::model::{Instance, InstanceAggregatedList, InstancesScopedList, instance};
 use jiff::Timestamp;
-use mayfly_core::ids::Deployment;
+use mayfly_core::ids::{Deployment, PoolName};
 use mayfly_core::slot::VmPlace;
 use mayfly_core::sweep::{Vm, VmState};
 
 use super::clients::repeated;
-use super::insert::DEPLOYMENT_LABEL;
+use super::insert::{DEPLOYMENT_LABEL, POOL_LABEL};
 use super::{Gcp, is_past, out_of_time, provider_error};
 use crate::provider::ProviderError;
 
@@ -26,20 +26,19 @@ impl Gcp {
     pub async fn list(&self, deployment: &Deployment, deadline: Instant) -> Result<Vec<Vm>, ProviderError> {
         let filter = format!("labels.{DEPLOYMENT_LABEL}=\"{deployment}\"");
         let found = self.instances(&filter, deadline).await?;
-        let ours = |instance: &Instance| {
-            instance.labels.get(DEPLOYMENT_LABEL).is_some_and(|label| label == deployment.as_str())
+        let vm = |(zone, instance): (String, Instance)| {
+            Some(Vm {
+                state: state(&instance),
+                pool: pool_of(&instance, deployment)?,
+                created_at: instance
+                    .creation_timestamp
+                    .as_deref()
+                    .and_then(|text| text.parse::<Timestamp>().ok()),
+                name: instance.name.unwrap_or_default(),
+                place: VmPlace { provider: self.provider.clone(), at: zone },
+            })
         };
-        let vm = |(zone, instance): (String, Instance)| Vm {
-            state: state(&instance),
-            created_at: instance
-                .creation_timestamp
-                .as_deref()
-                .and_then(|text| text.parse::<Timestamp>().ok()),
-            name: instance.name.unwrap_or_default(),
-            place: VmPlace { provider: self.provider.clone(), at: zone },
-        };
-        // Google's filter should leave nobody else's; that we never touch one is not left to its spelling.
-        Ok(found.into_iter().filter(|(_, instance)| ours(instance)).map(vm).collect())
+        Ok(found.into_iter().filter_map(vm).collect())
     }
 
     /// The instances that pass a filter, each with its zone, by zone and in Google's order.
@@ -76,6 +75,17 @@ impl Gcp {
         let why = format!("more than {PAGES_MAX} pages");
         Err(ProviderError::Unavailable { doing: DOING, why })
     }
+}
+
+/// The pool that a VM's marks name; `None` for a stranger's. Google's filter should leave nobody else's; that we never
+/// touch one is not left to its spelling.
+fn pool_of(instance: &Instance, deployment: &Deployment) -> Option<PoolName> {
+    let label = |name| instance.labels.get(name);
+    let ours = label(DEPLOYMENT_LABEL).is_some_and(|label| label == deployment.as_str());
+    if !ours {
+        return None;
+    }
+    label(POOL_LABEL).and_then(|pool| PoolName::new(pool).ok())
 }
 
 /// What a page lacks, if it does: a scope's `warning` other than that nothing is in it, the page's own, or

@@ -52,6 +52,11 @@ pub struct Gcp {
 }
 
 impl Gcp {
+    /// How many calls were made so far.
+    pub fn calls(&self) -> u64 {
+        self.clients.calls()
+    }
+
     /// Keeps the settings; does nothing else yet.
     pub fn new(settings: GcpSettings) -> Self {
         Self {

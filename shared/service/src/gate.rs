@@ -1,0 +1,99 @@
+//! Whether a pool may start VMs now, as far as an event's invocation knows.
+//!
+//! The pool's item is read beside the registration of a runner, so that it costs no time of its own; what it said is
+//! remembered for a moment, so that a closed pool's next jobs queue without a try.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use mayfly_core::gate::{PoolState, closed, is_in_trouble};
+use mayfly_core::ids::{PoolName, SlotIndex};
+use mayfly_core::policy::Pool;
+use mayfly_core::slot::Slot;
+
+use crate::clock;
+use crate::mayfly::Mayfly;
+use crate::store::{Stage, StoreError};
+use crate::turn::{By, Turn};
+
+/// What a pool's item said, and when.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    at: Instant,
+    state: PoolState,
+}
+
+impl Mayfly {
+    /// What is known of a pool; advice where it cannot be read.
+    pub(crate) async fn state_of(&self, pool: &Pool) -> PoolState {
+        match self.ledger.pool_state(&pool.name).await {
+            Ok(state) => {
+                if let Ok(mut states) = self.states.lock() {
+                    let remembered = Remembered { at: Instant::now(), state: state.clone() };
+                    states.insert(pool.name.clone(), remembered);
+                }
+                state
+            }
+            Err(error) => {
+                tracing::warn!(pool = %pool.name, %error, "what is known of the pool could not be read");
+                PoolState::default()
+            }
+        }
+    }
+
+    /// Why a job that is queued just now had better wait, by what the pool's item said a moment ago.
+    pub(crate) fn known_closed(&self, pool: &Pool) -> Option<String> {
+        let states = self.states.lock().ok()?;
+        let Remembered { at, state } = states.get(&pool.name)?;
+        let fresh = at.elapsed() < self.policy.timing.step_timeout / REMEMBERED_PART;
+        if fresh { self.shut(pool, state, clock::now()) } else { None }
+    }
+
+    /// A runner took a job: where boots were known to fail, they succeed again.
+    pub(crate) async fn has_booted(&self, pool: &Pool, slot: &Slot) {
+        let failed_at =
+            |states: &BTreeMap<PoolName, Remembered>| Some(states.get(&pool.name)?.state.boots.as_ref()?.at);
+        let failed_at = self.states.lock().ok().and_then(|states| failed_at(&states));
+        if failed_at.is_none_or(|at| at > slot.reserved_at) {
+            return;
+        }
+        if let Ok(mut states) = self.states.lock() {
+            states.remove(&pool.name);
+        }
+        self.recovered(pool, Stage::Boot).await;
+    }
+
+    /// Why a slot that was taken must be given back. A sweep has looked before it took it, at all of the pool.
+    pub(crate) async fn shut_for(
+        &self,
+        pool: &Pool,
+        state: &PoolState,
+        turn: Turn,
+    ) -> Result<Option<String>, StoreError> {
+        if turn.by == By::Sweep {
+            return Ok(None);
+        }
+        if let Some(why) = self.shut(pool, state, clock::now()) {
+            return Ok(Some(why));
+        }
+        let smaller = state.limit.is_some_and(|limit| limit > pool.max_runners.get());
+        if smaller && self.is_taken_beyond(&pool.name, pool.max_runners.get()).await? {
+            return Ok(Some("its pool has become smaller, and has more runners than it may".to_owned()));
+        }
+        Ok(None)
+    }
+
+    fn shut(&self, pool: &Pool, state: &PoolState, now: Timestamp) -> Option<String> {
+        let closed = closed(pool, state, &self.policy.timing, now).map(|closed| closed.to_string());
+        let careful = || "VMs are made one at a time until one succeeds, by the sweep".to_owned();
+        closed.or_else(|| is_in_trouble(state).then(careful))
+    }
+
+    async fn is_taken_beyond(&self, pool: &PoolName, limit: u16) -> Result<bool, StoreError> {
+        Ok(!self.ledger.sample(pool, SlotIndex(limit), 1).await?.is_empty())
+    }
+}
+
+/// What a pool's item said is remembered for this part of `step_timeout`.
+const REMEMBERED_PART: u32 = 8;

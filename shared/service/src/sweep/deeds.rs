@@ -1,0 +1,167 @@
+//! What is done to slots, VMs and registrations.
+
+use std::time::Instant;
+
+use mayfly_core::ids::{JobId, RunnerId, RunnerName};
+use mayfly_core::policy::Pool;
+use mayfly_core::slot::{Machine, Phase, Slot, SlotEvent};
+use mayfly_core::sweep::{Next, Vm};
+
+use super::execute::{LOST, StepError, moved_or, provisioned};
+use crate::clock;
+use crate::github::{GitHubError, Removal};
+use crate::mayfly::Mayfly;
+use crate::store::{Moved, Stage};
+use crate::turn::Turn;
+
+const GOING: &str = "its VM is being deleted";
+
+impl Mayfly {
+    pub(super) async fn release(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        next: &Next,
+        turn: Turn,
+    ) -> Result<String, StepError> {
+        // A runner that is deleted took its registration along, or had it taken; any other may have left one behind.
+        if !matches!(slot.phase, Phase::Deleting { .. }) {
+            self.unregister_slot(pool, slot, turn.deadline).await?;
+        }
+        match next {
+            Next::Nobody => {
+                self.ledger.free(slot).await?;
+                Ok("the slot is free".to_owned())
+            }
+            Next::Requeue(job) => {
+                self.requeue(pool, *job, slot.runner.slot(), "its pool starts no VM now").await?;
+                self.ledger.free(slot).await?;
+                Ok(format!("the slot is free, job {job} waits"))
+            }
+            Next::Waiting(waiting) => Ok(provisioned(self.hand_over(pool, slot, waiting, turn).await?)),
+            Next::Own(job) => Ok(provisioned(self.renew(pool, slot, *job, turn).await?)),
+        }
+    }
+
+    /// Nothing may run on the slot's VM any more: it goes, and with it a registration that no job has used up. A sweep
+    /// does not wait for the end of a deletion: the next one finds it.
+    pub(super) async fn end(&self, pool: &Pool, slot: &Slot, deadline: Instant) -> Result<String, StepError> {
+        if matches!(slot.phase, Phase::Reserved | Phase::Booting { .. } | Phase::Idle { .. }) {
+            // Before the slot forgets that there may be one.
+            self.unregister_slot(pool, slot, deadline).await?;
+        }
+        if !matches!(slot.phase, Phase::Deleting { .. })
+            && self.ledger.slot_event(&slot.runner, &SlotEvent::Ended, clock::now()).await? == Moved::No
+        {
+            return Ok(LOST.to_owned());
+        }
+        self.delete_vm_of(slot, deadline).await;
+        Ok(GOING.to_owned())
+    }
+
+    pub(super) async fn retire(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        failed_boot: Option<&str>,
+        deadline: Instant,
+    ) -> Result<String, StepError> {
+        if self.unregister_slot(pool, slot, deadline).await? == Removal::Busy {
+            return Ok("left alone: GitHub says that the runner is busy".to_owned());
+        }
+        // Of a busy slot too: GitHub has just said that it is not.
+        let event = match slot.phase {
+            Phase::Busy { .. } => SlotEvent::Ended,
+            Phase::Reserved | Phase::Booting { .. } | Phase::Idle { .. } | Phase::Deleting { .. } => {
+                SlotEvent::Retired
+            }
+        };
+        if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? == Moved::No {
+            return Ok(LOST.to_owned());
+        }
+        if let Some(why) = failed_boot {
+            self.failed(pool, Stage::Boot, why).await;
+            if let Some(job) = slot.purpose.job() {
+                self.ledger.note(job, mayfly_core::job::Moment::new(clock::now(), why)).await?;
+            }
+        }
+        self.delete_vm_of(slot, deadline).await;
+        Ok(GOING.to_owned())
+    }
+
+    pub(super) async fn adopt(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        vm: &Vm,
+        deadline: Instant,
+    ) -> Result<String, StepError> {
+        match self.github.find(&pool.scope, slot.runner.as_str(), None, deadline).await? {
+            Some(runner_id) => {
+                let machine = Machine { vm: vm.place.clone(), runner_id };
+                let event = SlotEvent::Placed { machine };
+                Ok(moved_or(self.ledger.slot_event(&slot.runner, &event, clock::now()).await?, "recorded"))
+            }
+            // Without a registration it can never take a job.
+            None => self.end(pool, slot, deadline).await,
+        }
+    }
+
+    pub(super) async fn settle_displaced(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        job: JobId,
+    ) -> Result<String, StepError> {
+        let waits = self.requeue(pool, job, slot.runner.slot(), "its runner took another job").await?;
+        self.ledger.settled(&slot.runner, job).await?;
+        Ok(if waits { format!("job {job} waits") } else { format!("job {job} was seen to already") })
+    }
+
+    pub(super) async fn sweep_orphan(
+        &self,
+        pool: &Pool,
+        vm: &Vm,
+        deadline: Instant,
+    ) -> Result<String, StepError> {
+        // A second witness, since a slot may have been taken after the table was read.
+        if let Some(runner) = RunnerName::parse(&self.policy.deployment, &vm.name)
+            && self.ledger.slot_of(&runner).await?.is_some()
+        {
+            return Ok("left alone: a slot knows it by now".to_owned());
+        }
+        if self.github.remove_by_name(&pool.scope, &vm.name, None, deadline).await? == Removal::Busy {
+            return Ok("left alone: GitHub says that its runner is busy".to_owned());
+        }
+        self.delete_vm(&vm.name, &vm.place, deadline).await;
+        Ok("it is being deleted".to_owned())
+    }
+
+    pub(super) async fn unregister_stray(
+        &self,
+        pool: &Pool,
+        runner: &RunnerName,
+        id: RunnerId,
+        deadline: Instant,
+    ) -> Result<String, StepError> {
+        if self.ledger.slot_of(runner).await?.is_some() {
+            return Ok("left alone: a slot knows it by now".to_owned());
+        }
+        Ok(match self.github.remove(&pool.scope, id, None, deadline).await? {
+            Removal::Gone => "it is deleted".to_owned(),
+            Removal::Busy => "left alone: GitHub says that the runner is busy".to_owned(),
+        })
+    }
+
+    async fn unregister_slot(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        deadline: Instant,
+    ) -> Result<Removal, GitHubError> {
+        match slot.phase.machine() {
+            Some(machine) => self.github.remove(&pool.scope, machine.runner_id, None, deadline).await,
+            None => self.github.remove_by_name(&pool.scope, slot.runner.as_str(), None, deadline).await,
+        }
+    }
+}
