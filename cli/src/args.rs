@@ -21,6 +21,7 @@ pub struct Args {
 pub enum Command {
     Serve(ServeArgs),
     Demo(DemoArgs),
+    Drain(DrainArgs),
     /// The DynamoDB table in which Mayfly keeps its state
     Table {
         #[command(subcommand)]
@@ -34,7 +35,8 @@ pub enum Command {
 /// TLS is the business of a reverse proxy in front of it.
 ///
 /// The state is kept in a file by an embedded DynamoDB engine, on a loopback port of its own; the table is made when
-/// it is not there. With AWS_ENDPOINT_URL_DYNAMODB set, the table there is used instead.
+/// it is not there. Its log says where that is, for commands such as `mayfly drain`. With AWS_ENDPOINT_URL_DYNAMODB set,
+/// the table there is used instead.
 ///
 /// SIGINT and SIGTERM stop it in good order: no new requests, and work in flight gets time to finish. A second one
 /// ends it at once; nothing is lost then, the next start takes up what was left.
@@ -70,6 +72,33 @@ pub struct DemoArgs {
     pub log: Option<PathBuf>,
 }
 
+/// Let a pool run dry, or serve again: to replace an image without losing a job
+///
+/// A drained pool takes no new jobs and starts no VMs. Jobs that run end normally, idle runners go, and jobs that come
+/// meanwhile wait until `--resume`. The flag is kept in the table of the configuration; the functions and `mayfly serve`
+/// obey it, so one of them has to run for anything to go.
+///
+/// The table is looked for where the AWS SDK's own variables lead (AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB, …). That of a
+/// `mayfly serve` on this machine is at the address that its log names at its start: set AWS_ENDPOINT_URL_DYNAMODB to
+/// it; it asks for no credentials.
+#[derive(Debug, clap::Args)]
+pub struct DrainArgs {
+    /// The pool's name
+    #[arg(value_name = "POOL")]
+    pub pool: String,
+    /// End the drain: the pool takes jobs again, those that waited first
+    #[arg(long, conflicts_with = "wait")]
+    pub resume: bool,
+    /// Drain, and return when no slot of the pool is taken any more, with a line for each change on the way
+    ///
+    /// SIGINT and SIGTERM end the waiting, not the drain.
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait at most; exit code 1 when it passes, and the pool stays drained
+    #[arg(long, value_name = "DURATION", default_value = "6h", value_parser = duration, requires = "wait")]
+    pub timeout: Duration,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum TableCommand {
     /// Make the table of the configuration
@@ -102,5 +131,20 @@ mod tests {
         assert_eq!((serve.data, serve.sweep_every), ("mayfly.db".into(), Duration::from_secs(60)));
         assert!(Args::try_parse_from(["mayfly", "serve", "--sweep-every", "60"]).is_err());
         assert!(Args::try_parse_from(["mayfly", "demo", "--jobs", "0"]).is_err());
+    }
+
+    #[test]
+    fn a_drain_waits_or_is_ended_but_not_both() {
+        let parsed = |rest: &[&str]| Args::try_parse_from([&["mayfly", "drain"], rest].concat());
+        let Ok(Args { command: Command::Drain(drain) }) = parsed(&["linux", "--wait"]) else { panic!() };
+        assert_eq!((drain.pool.as_str(), drain.wait, drain.resume), ("linux", true, false));
+        assert_eq!(drain.timeout, Duration::from_secs(6 * 3600));
+        assert!(parsed(&["linux"]).is_ok() && parsed(&["linux", "--resume"]).is_ok());
+        assert!(parsed(&["linux", "--wait", "--timeout", "90m"]).is_ok());
+        for wrong in
+            [&[][..], &["linux", "--wait", "--resume"], &["linux", "--timeout", "1h"], &["linux", "windows"]]
+        {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mayfly_core::ids::PoolName;
 use mayfly_service::config::ConfigError;
 use mayfly_service::mayfly::StartError;
 use mayfly_service::secret::SecretError;
@@ -43,6 +44,22 @@ pub enum Error {
         what: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// A pool that the configuration does not know.
+    #[error("`{name}` is no pool of the configuration, which has {}", configured.join(", "))]
+    UnknownPool {
+        /// What was given.
+        name: String,
+        /// The names that would be right.
+        configured: Vec<String>,
+    },
+    /// A pool was not drained when the waiting for it ended.
+    #[error("pool {pool}: {why}")]
+    NotDrained {
+        /// Which.
+        pool: PoolName,
+        /// What ended the waiting, and how things stand.
+        why: String,
     },
     /// The demo's world is not as it should be at the end.
     #[error("the demo failed: {0}")]

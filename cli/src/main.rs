@@ -1,7 +1,8 @@
-//! `mayfly`: everything on one machine, a demo that needs no account, and the table.
+//! `mayfly`: everything on one machine, a demo that needs no account, draining a pool, and the table.
 
 mod args;
 mod demo;
+mod drain;
 mod engine;
 mod error;
 mod host;
@@ -35,6 +36,7 @@ fn run(args: Args) -> Result<(), Error> {
         match args.command {
             Command::Serve(serve) => serve::run(serve).await,
             Command::Demo(demo) => demo::run(demo).await,
+            Command::Drain(args) => drain::run(args).await,
             Command::Table { command: TableCommand::Create } => table::create().await,
         }
     });

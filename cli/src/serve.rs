@@ -8,7 +8,7 @@ use aws_config::SdkConfig;
 use mayfly_service::config::Config;
 use mayfly_service::inbound::Gate;
 use mayfly_service::mayfly::Mayfly;
-use mayfly_service::store::{CreateTable, aws_config, create_table, local_aws_config};
+use mayfly_service::store::{CreateTable, create_table, local_aws_config};
 use mayfly_service::telemetry;
 
 use crate::args::ServeArgs;
@@ -16,9 +16,8 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::Host;
 use crate::signals::Signals;
+use crate::table::{self, ENDPOINT_VARIABLE};
 
-/// The AWS SDK's own variable for the table's address.
-const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 /// Work in flight gets so long after the first signal.
 const STOPPING_LONGEST: Duration = Duration::from_secs(30);
 /// The embedded table has nothing left to do then.
@@ -32,7 +31,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Error> {
     let config = Config::load()?;
     let gate = Gate::open(&config.github).await?;
     let mut signals = Signals::catch()?;
-    let (aws, engine) = table(&args, &config).await?;
+    let (aws, engine) = open_table(&args, &config).await?;
     let mayfly = Arc::new(Mayfly::start_at(&config, &aws).await?);
     let host = Host::start(args.listen, mayfly, gate, args.sweep_every).await?;
     let address = host.address();
@@ -61,15 +60,19 @@ pub async fn run(args: ServeArgs) -> Result<(), Error> {
 }
 
 /// The table that the environment names, or an embedded one.
-async fn table(args: &ServeArgs, config: &Config) -> Result<(SdkConfig, Option<Engine>), Error> {
+async fn open_table(args: &ServeArgs, config: &Config) -> Result<(SdkConfig, Option<Engine>), Error> {
     if let Ok(endpoint) = std::env::var(ENDPOINT_VARIABLE) {
         tracing::info!(endpoint, table = config.table, "using the table that {ENDPOINT_VARIABLE} names");
-        return Ok((aws_config().await, None));
+        return Ok((table::aws_config().await, None));
     }
     let engine = Engine::open(&args.data)?;
     let aws = local_aws_config(engine.endpoint()).await;
     let made = create_table(&aws, &config.table).await?;
     let is_new = made == CreateTable::Created;
-    tracing::info!(data = %args.data.display(), table = config.table, is_new, "using the embedded table");
+    let endpoint = engine.endpoint();
+    tracing::info!(
+        data = %args.data.display(), table = config.table, is_new,
+        "using the embedded table; other commands find it with {ENDPOINT_VARIABLE}={endpoint}"
+    );
     Ok((aws, Some(engine)))
 }

@@ -177,9 +177,7 @@ impl Story {
             "waiting job gets a spare runner" => {
                 format!("job {job} has waited and gets {runner}: it was spare")
             }
-            "job waits: the pool is full" => {
-                format!("job {job} waits: all slots of {} are taken", decision.field("pool"))
-            }
+            "job waits" => format!("job {job} of {} waits: {why}", decision.field("pool")),
             "job is known already" => {
                 self.repeated += 1;
                 format!(
