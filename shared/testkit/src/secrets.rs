@@ -55,19 +55,25 @@ impl Canaries {
         self.values.insert(name.to_owned(), value.to_owned());
     }
 
-    /// Where secrets show up in `texts` (name of the place, its text), plain or encoded.
+    /// Where secrets show up in `texts` (name of the place, its text), plain or encoded: the first time in each form.
     pub fn leaks(&self, texts: &[(&str, &str)]) -> Vec<Leak> {
-        let mut leaks = Vec::new();
-        for (name, value) in &self.values {
-            for (form, needle) in forms(value) {
-                for (place, text) in texts {
-                    let Some(at) = text.find(&needle) else { continue };
-                    let line = text[..at].matches('\n').count() + 1;
-                    leaks.push(Leak { secret: name.clone(), form, place: (*place).to_owned(), line });
-                }
-            }
+        let all = self.values.iter();
+        let needles: Vec<Needle<'_>> = all
+            .flat_map(|(secret, value)| {
+                forms(value).into_iter().map(move |(form, text)| Needle { secret, form, text })
+            })
+            .collect();
+        let index = Index::of(&needles);
+        let mut found = BTreeMap::new();
+        for (place, (_, text)) in texts.iter().enumerate() {
+            index.search(text.as_bytes(), |needle, at| _ = found.entry((needle, place)).or_insert(at));
         }
-        leaks
+        let leak = |((needle, place), at): ((usize, usize), usize)| {
+            let (Needle { secret, form, .. }, (place, text)) = (&needles[needle], texts[place]);
+            let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            Leak { secret: (*secret).to_owned(), form, place: place.to_owned(), line }
+        };
+        found.into_iter().map(leak).collect()
     }
 
     /// Asserts that no secret shows up in `texts` (name of the place, its text).
@@ -82,6 +88,51 @@ impl Canaries {
         }
         assert!(message.is_empty(), "secrets leaked:{message}");
     }
+}
+
+/// One form of one secret.
+struct Needle<'a> {
+    secret: &'a str,
+    form: &'static str,
+    text: String,
+}
+
+/// Needles by what they begin with, so that a text is read once however many there are.
+struct Index<'a> {
+    needles: &'a [Needle<'a>],
+    /// Whether any begins with these two bytes: most places of a text are passed over by this alone.
+    begin: Vec<bool>,
+    by_start: BTreeMap<&'a [u8], Vec<usize>>,
+}
+
+impl<'a> Index<'a> {
+    fn of(needles: &'a [Needle<'a>]) -> Self {
+        let mut index = Self { needles, begin: vec![false; 1 << 16], by_start: BTreeMap::new() };
+        for (at, needle) in needles.iter().enumerate() {
+            let start = &needle.text.as_bytes()[..LENGTH_MIN];
+            index.begin[two(start)] = true;
+            index.by_start.entry(start).or_default().push(at);
+        }
+        index
+    }
+
+    /// Calls `found` with each needle's number and place in the text.
+    fn search(&self, text: &[u8], mut found: impl FnMut(usize, usize)) {
+        for (at, start) in text.windows(LENGTH_MIN).enumerate() {
+            if !self.begin[two(start)] {
+                continue;
+            }
+            for number in self.by_start.get(start).into_iter().flatten() {
+                if text[at..].starts_with(self.needles[*number].text.as_bytes()) {
+                    found(*number, at);
+                }
+            }
+        }
+    }
+}
+
+fn two(bytes: &[u8]) -> usize {
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
 }
 
 /// Every form in which a value is looked for.

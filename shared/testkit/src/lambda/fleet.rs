@@ -22,12 +22,18 @@ pub(crate) struct Inner {
     launch: Launch,
     limit: usize,
     functions: Mutex<Vec<Arc<Function>>>,
+    observer: Mutex<Option<Observer>>,
 }
+
+/// Is told each invocation's event and the environment that takes it.
+type Observer = Arc<dyn Fn(&Value, &Arc<Function>) + Send + Sync>;
 
 impl Fleet {
     /// A fleet that starts its environments as invocations come, up to `limit` (the function's reserved concurrency).
     pub fn new(launch: Launch, limit: usize) -> Self {
-        Self { inner: Arc::new(Inner { launch, limit, functions: Mutex::default() }) }
+        Self {
+            inner: Arc::new(Inner { launch, limit, functions: Mutex::default(), observer: Mutex::default() }),
+        }
     }
 
     /// Starts one environment, so that the first invocation finds it warm and a bad configuration shows at once.
@@ -49,6 +55,12 @@ impl Fleet {
     /// [`InvokeError`]; `Throttled` when as many environments as may be are all busy.
     pub async fn invoke(&self, payload: Value) -> Result<Invocation, InvokeError> {
         self.inner.invoke(payload).await
+    }
+
+    /// Calls `observer` as each invocation goes to its environment, with the event: for tests that do something to
+    /// whoever works on that event. It must not block.
+    pub fn observe(&self, observer: impl Fn(&Value, &Arc<Function>) + Send + Sync + 'static) {
+        *lock(&self.inner.observer) = Some(Arc::new(observer));
     }
 
     /// Puts a Function URL in front of the fleet.
@@ -92,6 +104,10 @@ impl Fleet {
 impl Inner {
     pub(crate) async fn invoke(&self, payload: Value) -> Result<Invocation, InvokeError> {
         let (function, permit) = self.reserve()?;
+        let observer = lock(&self.observer).clone();
+        if let Some(observer) = observer {
+            observer(&payload, &function);
+        }
         function.invoke_with(permit, payload).await
     }
 
