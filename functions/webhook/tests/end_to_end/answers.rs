@@ -8,7 +8,8 @@ use mayfly_testkit::lambda::{Function, Launch, StartError};
 use mayfly_testkit::tcp_proxy::Link;
 use serde_json::{Value, json};
 
-use crate::stage::{LABELS, Plot, REPOSITORY, Stage};
+use crate::plot::{LABELS, Plot, REPOSITORY};
+use crate::stage::Stage;
 
 impl Stage {
     async fn answer(&self, request: &UrlRequest) -> UrlResponse {

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use mayfly_testkit::tcp_proxy::Link;
-use simulator::{Fault, World};
+use simulator::Fault;
 
-use crate::stage::{Plot, Stage};
-
-fn all_over(world: &World) -> bool {
-    world.jobs().iter().all(|job| job.state.is_over())
-}
+use crate::plot::Plot;
+use crate::sights::{all_over, failed};
+use crate::stage::Stage;
 
 /// One job, with one fault waiting for it; what cannot be done at once is done by a sweep.
 async fn served_despite(endpoint: &str, faults: &[Fault]) {
@@ -85,12 +83,12 @@ async fn a_sweep_that_cannot_read_its_sources_deletes_nothing_and_says_so() {
         }
     });
     let report = stage.sweep().await;
-    assert_eq!(report["failed_sources"][0]["source"], "provider cloud", "{report:#}");
+    assert!(failed(&report, "provider cloud"), "{report:#}");
     stage.simulator.with(|world, _| world.faults.clear());
 
     stage.table.set_link(Link::Cut);
     let report = stage.sweep().await;
-    assert_eq!(report["failed_sources"][0]["source"], "pool linux-gpu", "{report:#}");
+    assert!(failed(&report, "pool linux-gpu"), "{report:#}");
     stage.table.set_link(Link::Open);
     assert_eq!(stage.calls("gcp.delete"), 0);
     stage.until("the job is over", all_over).await;

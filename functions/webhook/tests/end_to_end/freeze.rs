@@ -5,7 +5,8 @@ use std::time::Duration;
 use mayfly_testkit::delivery::{Delivery, WorkflowJob};
 use mayfly_testkit::lambda::{End, EventKind, Function};
 
-use crate::stage::{LABELS, Plot, REPOSITORY, Stage};
+use crate::plot::{LABELS, Plot, REPOSITORY};
+use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_leaves_before_the_vm_is_created_and_the_vm_is_created_before_the_freeze() {

@@ -5,7 +5,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod answers;
+mod counts;
+mod creates;
+mod deadline;
+mod drain;
 mod faults;
 mod freeze;
+mod limits;
+mod lost;
+mod orphans;
+mod plot;
+mod sights;
+mod sources;
 mod stage;
 mod stories;
+mod storm;
+mod surplus;
+mod warm;

@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mayfly_testkit::delivery::{Delivery, WorkflowJob};
-use simulator::{Chance, Settings, Stockout, World};
+use simulator::{Chance, Settings, Stockout};
 
-use crate::stage::{LABELS, Plot, REPOSITORY, Stage};
-
-fn all_over(world: &World) -> bool {
-    world.jobs().iter().all(|job| job.state.is_over())
-}
+use crate::plot::{LABELS, Plot, REPOSITORY};
+use crate::sights::all_over;
+use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_delivery_four_times_makes_one_vm_and_one_jit_config() {
@@ -49,15 +47,17 @@ async fn crossed_jobs_lose_no_vm_while_it_is_busy_and_leave_none() {
     // Whoever is idle gets a job, by chance; a dozen at once cross for certain.
     let plot = Plot {
         settings: Settings { seed: 5, random_matching: true, ..Settings::brisk() },
-        max_runners: 12,
-        ..Plot::default()
+        ..Plot::limited(12)
     };
     let stage = Stage::set(plot).await;
     for _ in 0..12 {
-        stage.queue(Duration::from_millis(400));
+        stage.queue(Duration::from_millis(1500));
     }
     stage.to_the_end().await;
-    let log = stage.webhook.log();
+    // What follows the last events may still be under way.
+    let settled = || stage.webhook.idle();
+    mayfly_testkit::wait_for("the functions to be done", Duration::from_secs(60), settled).await.unwrap();
+    let log = format!("{}{}", stage.webhook.log(), stage.sweepers[0].log());
     // The one left behind gets the other's runner, or queues again where the other has none yet.
     let crossed = log.contains("crossed jobs") || log.contains("its runner took another job");
     assert!(crossed, "no two jobs crossed in this story: {log}");
@@ -66,7 +66,7 @@ async fn crossed_jobs_lose_no_vm_while_it_is_busy_and_leave_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_jobs_at_once_on_ten_slots_are_all_served() {
-    let stage = Stage::set(Plot { max_runners: 10, environments: 250, ..Plot::default() }).await;
+    let stage = Stage::set(Plot { environments: 250, ..Plot::limited(10) }).await;
     for _ in 0..200 {
         stage.queue(Duration::from_millis(10));
     }
@@ -104,7 +104,7 @@ async fn a_stockout_in_the_first_zone_is_served_by_the_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_job_leaves_its_runner_to_the_next_job_or_to_the_sweep() {
-    let stage = Stage::set(Plot { max_runners: 1, ..Plot::default() }).await;
+    let stage = Stage::set(Plot::limited(1)).await;
     let cancelled = stage.queue(Duration::from_millis(50));
     stage.until("the VM is asked for", |world| world.calls_of("gcp.insert") == 1).await;
     let next = stage.queue(Duration::from_millis(50));
@@ -172,7 +172,7 @@ async fn a_job_whose_end_was_never_told_gets_no_second_vm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_vm_never_boots_is_not_forgotten_for_one_that_comes_later() {
-    let stage = Stage::set(Plot { max_runners: 1, ..Plot::default() }).await;
+    let stage = Stage::set(Plot::limited(1)).await;
     stage.simulator.with(|world, _| world.faults.guests.never_boots = Chance::next(1));
     let first = stage.queue(Duration::from_millis(50));
     stage.until("the VM is asked for", |world| world.calls_of("gcp.insert") == 1).await;

@@ -1,0 +1,213 @@
+//! What differs from story to story: the world, and the configuration of both functions.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use simulator::{PoolLimit, Settings, Simulator};
+
+pub const LABELS: [&str; 3] = ["self-hosted", "Linux", "GPU"];
+pub const REPOSITORY: &str = "shader-slang/slang";
+/// The pool of stories that need only one.
+pub const POOL: &str = "linux-gpu";
+pub const DEPLOYMENT: &str = "test";
+pub const TABLE: &str = "mayfly-test";
+
+/// What differs from story to story.
+#[derive(Clone)]
+pub struct Plot {
+    pub settings: Settings,
+    /// How many environments Lambda may have.
+    pub environments: usize,
+    pub pools: Vec<PoolPlot>,
+    pub timing: Timing,
+    pub login: Login,
+    /// Whether `github.webhook_url` says which hook is ours.
+    pub webhook_url: bool,
+    /// `RUST_LOG`: all there is, since every story looks for secrets in it; in the largest ones that would be most of the
+    /// work.
+    pub log: &'static str,
+}
+
+/// One pool, as it is configured.
+#[derive(Clone)]
+pub struct PoolPlot {
+    pub name: &'static str,
+    pub labels: Vec<&'static str>,
+    /// Where its runners register: a line of the configuration.
+    pub scope: &'static str,
+    pub max_runners: u16,
+    pub min_runners: u16,
+    pub boot_timeout: &'static str,
+    pub idle_timeout: &'static str,
+    pub max_lifetime: &'static str,
+    pub zones: Vec<&'static str>,
+}
+
+/// The configuration's `[timing]`.
+#[derive(Clone)]
+pub struct Timing {
+    pub orphan_grace: &'static str,
+    pub step_timeout: &'static str,
+    pub cooldown: &'static str,
+    pub redelivery_after: &'static str,
+    pub check_after: &'static str,
+}
+
+/// How Mayfly logs in at GitHub.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    App,
+    Token,
+}
+
+impl Default for Plot {
+    fn default() -> Self {
+        Self {
+            settings: Settings::brisk(),
+            environments: 40,
+            pools: vec![PoolPlot::default()],
+            timing: Timing {
+                orphan_grace: "2s",
+                step_timeout: "6s",
+                cooldown: "30s",
+                redelivery_after: "1s",
+                check_after: "2s",
+            },
+            login: Login::App,
+            webhook_url: false,
+            log: "trace",
+        }
+    }
+}
+
+impl Default for PoolPlot {
+    fn default() -> Self {
+        Self {
+            name: POOL,
+            labels: LABELS.to_vec(),
+            scope: "organization = \"shader-slang\"",
+            max_runners: 10,
+            min_runners: 0,
+            boot_timeout: "5s",
+            idle_timeout: "2s",
+            max_lifetime: "10m",
+            zones: vec!["us-east1-c", "us-east1-d", "us-central1-a", "us-west1-a"],
+        }
+    }
+}
+
+impl Plot {
+    /// One pool with so many slots.
+    pub fn limited(max_runners: u16) -> Self {
+        let pools = vec![PoolPlot { max_runners, ..PoolPlot::default() }];
+        Self { pools, ..Self::default() }
+    }
+
+    /// What the world holds the pools to (I2).
+    pub fn limits(&self) -> Vec<PoolLimit> {
+        let limit = |pool: &PoolPlot| PoolLimit {
+            deployment: DEPLOYMENT.to_owned(),
+            pool: pool.name.to_owned(),
+            max_vms: usize::from(pool.max_runners),
+        };
+        self.pools.iter().map(limit).collect()
+    }
+
+    /// How many VMs stand ready when nothing is to be done.
+    pub fn warm(&self) -> usize {
+        self.pools.iter().map(|pool| usize::from(pool.min_runners)).sum()
+    }
+
+    /// Writes `mayfly.toml`; the secrets lie beside it already.
+    pub fn write(&self, folder: &Path, simulator: &Simulator, webhook: &str) {
+        let at = |name: &str| folder.join(name).display().to_string();
+        let login = match self.login {
+            Login::App => {
+                let (id, key) = (simulator.app_client_id(), at("app.pem"));
+                format!("app = {{ client_id = \"{id}\", private_key = {{ file = \"{key}\" }} }}")
+            }
+            Login::Token => format!("token = {{ file = \"{}\" }}", at("token")),
+        };
+        let hook = if self.webhook_url { format!("webhook_url = \"{webhook}\"") } else { String::new() };
+        let (github, gcp, secret) = (simulator.github_url(), simulator.gcp_url(), at("webhook-secret"));
+        let mut text = format!(
+            r#"
+deployment = "{DEPLOYMENT}"
+
+[store]
+table = "{TABLE}"
+
+[github]
+api_url = "{github}"
+webhook_secrets = [{{ file = "{secret}" }}]
+{login}
+{hook}
+
+[providers.cloud]
+kind = "gcp"
+project = "slang-runners"
+endpoint = "{gcp}"
+"#
+        );
+        self.timing.write(&mut text);
+        for pool in &self.pools {
+            pool.write(&mut text);
+        }
+        std::fs::write(folder.join("mayfly.toml"), text).unwrap();
+    }
+}
+
+impl Timing {
+    fn write(&self, text: &mut String) {
+        let Self { orphan_grace, step_timeout, cooldown, redelivery_after, check_after } = self;
+        write!(
+            text,
+            r#"
+[timing]
+orphan_grace = "{orphan_grace}"
+step_timeout = "{step_timeout}"
+cooldown = "{cooldown}"
+redelivery_after = "{redelivery_after}"
+check_after = "{check_after}"
+"#
+        )
+        .unwrap();
+    }
+}
+
+impl PoolPlot {
+    fn write(&self, text: &mut String) {
+        let Self {
+            name,
+            labels,
+            scope,
+            max_runners,
+            min_runners,
+            boot_timeout,
+            idle_timeout,
+            max_lifetime,
+            zones,
+        } = self;
+        write!(
+            text,
+            r#"
+[[pools]]
+name = "{name}"
+labels = {labels:?}
+{scope}
+max_runners = {max_runners}
+min_runners = {min_runners}
+boot_timeout = "{boot_timeout}"
+idle_timeout = "{idle_timeout}"
+max_lifetime = "{max_lifetime}"
+
+[[pools.placements]]
+provider = "cloud"
+instance_template = "linux-gpu-runner"
+zones = {zones:?}
+gpu_type = "nvidia-tesla-t4"
+"#
+        )
+        .unwrap();
+    }
+}
