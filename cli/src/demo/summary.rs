@@ -118,6 +118,12 @@ impl Summary {
         self.calls.iter().filter(|(name, _)| name.starts_with(&prefix)).map(|(_, count)| count).sum()
     }
 
+    fn calls_among(&self, names: &[&str], api: &str) -> u64 {
+        let prefix = format!("{api}.");
+        let counted = names.iter().filter(|name| name.starts_with(&prefix));
+        counted.map(|name| self.calls.get(*name).copied().unwrap_or_default()).sum()
+    }
+
     fn per_job(&self, calls: u64) -> f64 {
         calls as f64 / self.served.max(1) as f64
     }
@@ -208,11 +214,22 @@ fn list<T: fmt::Display>(counts: &BTreeMap<String, T>) -> String {
     if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
 }
 
+/// What each sweep lists, whatever jobs there are.
+const SWEEP_LISTS: &[&str] = &[
+    "gcp.aggregated_instances",
+    "github.runners",
+    "github.deliveries",
+    "github.installation_repositories",
+    "github.runs",
+    "github.run_jobs",
+];
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = |wait: Duration| format!("{:.1} s", wait.as_secs_f64());
-        let lists = self.calls.get("gcp.aggregated_instances").copied().unwrap_or_default();
-        let (github, gcp) = (self.calls_of("github"), self.calls_of("gcp") - lists);
+        let of_sweeps = |api| self.calls_among(SWEEP_LISTS, api);
+        let (github_lists, gcp_lists) = (of_sweeps("github"), of_sweeps("gcp"));
+        let (github, gcp) = (self.calls_of("github") - github_lists, self.calls_of("gcp") - gcp_lists);
         let outcome = if self.failure().is_none() { "all served, nothing left" } else { "FAILED" };
         writeln!(f, "mayfly demo: {outcome}, in {} (seed {})", seconds(self.took), self.seed)?;
         writeln!(
@@ -242,9 +259,10 @@ impl fmt::Display for Summary {
         writeln!(f, "  zones       {}; passed over: {}", list(&self.zones), list(&self.passed_over))?;
         writeln!(
             f,
-            "  API calls   GitHub {github}, {:.2} per job; GCP {gcp}, {:.2} per job, and {lists} lists of sweeps",
+            "  API calls   GitHub {github}, {:.2} per job; GCP {gcp}, {:.2} per job; {} lists of sweeps",
             self.per_job(github),
             self.per_job(gcp),
+            github_lists + gcp_lists,
         )?;
         writeln!(f, "              {}", list(&self.calls))?;
         let broken = self.violations.len();

@@ -86,9 +86,11 @@ impl fmt::Display for Closed {
     }
 }
 
+/// A create may fail by itself: so many in a row slow nothing down.
+const CREATE_FAILURES_BORNE: u32 = 1;
 /// Boots that fail may be the fault of single machines: up to so many in a row slow nothing down.
 const BOOT_FAILURES_BORNE: u32 = 2;
-/// The first pause after a failed create is this part of `cooldown`; it doubles up to the whole.
+/// The first pause after failed creates is this part of `cooldown`; it doubles up to the whole.
 const FIRST_PAUSE_PART: u32 = 16;
 /// The pause after failed boots doubles so often.
 const BOOT_PAUSE_DOUBLINGS: u32 = 3;
@@ -118,7 +120,8 @@ pub fn closed(pool: &Pool, state: &PoolState, timing: &Timing, now: Timestamp) -
 
 /// Whether failures in a row ask for care: one VM at a time, until one succeeds.
 pub fn is_in_trouble(state: &PoolState) -> bool {
-    state.creates.is_some() || boots_fail(state)
+    let creates_fail = state.creates.as_ref().is_some_and(|it| it.failures > CREATE_FAILURES_BORNE);
+    creates_fail || boots_fail(state)
 }
 
 /// Whether boots fail so often that no second VM is tried while one is coming up.
@@ -127,7 +130,8 @@ pub fn boots_fail(state: &PoolState) -> bool {
 }
 
 fn create_pause(failures: u32, cooldown: Duration) -> Duration {
-    let doubled = 1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    let Some(doublings) = failures.checked_sub(CREATE_FAILURES_BORNE + 1) else { return Duration::ZERO };
+    let doubled = 1u32.checked_shl(doublings).unwrap_or(u32::MAX);
     cooldown.min(cooldown.saturating_mul(doubled) / FIRST_PAUSE_PART)
 }
 
@@ -176,7 +180,7 @@ mod tests {
         let seconds: Vec<u64> = [1, 2, 3, 4, 5, 6, 60]
             .map(|failures| create_pause(failures, Duration::from_secs(320)).as_secs())
             .into();
-        assert_eq!(seconds, [20, 40, 80, 160, 320, 320, 320]);
+        assert_eq!(seconds, [0, 20, 40, 80, 160, 320, 320], "a single one slows nothing down");
     }
 
     #[test]
@@ -192,7 +196,7 @@ mod tests {
         assert_eq!(is_closed(&PoolState::default(), 0), None);
         let draining = PoolState { draining: Some(at(0)), creates: trouble(1), ..PoolState::default() };
         assert_eq!(is_closed(&draining, 0), Some(Closed::Draining));
-        let creates = PoolState { creates: trouble(1), ..PoolState::default() };
+        let creates = PoolState { creates: trouble(2), ..PoolState::default() };
         let why = is_closed(&creates, 1).unwrap().to_string();
         assert!(why.contains("no machines") && why.contains("tried again at"), "{why}");
         assert_eq!(is_closed(&creates, 300), None);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use mayfly_core::gate::{PoolState, closed, is_in_trouble};
+use mayfly_core::gate::{Closed, PoolState, closed, is_in_trouble};
 use mayfly_core::ids::{PoolName, SlotIndex};
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::Slot;
@@ -25,19 +25,24 @@ pub(crate) struct Remembered {
 }
 
 impl Mayfly {
-    /// What is known of a pool; advice where it cannot be read.
-    pub(crate) async fn state_of(&self, pool: &Pool) -> PoolState {
-        match self.ledger.pool_state(&pool.name).await {
-            Ok(state) => {
-                if let Ok(mut states) = self.states.lock() {
-                    let remembered = Remembered { at: Instant::now(), state: state.clone() };
-                    states.insert(pool.name.clone(), remembered);
-                }
-                state
-            }
+    /// What is known of a pool.
+    pub(crate) async fn state_of(&self, pool: &Pool) -> Result<PoolState, StoreError> {
+        let state = self.ledger.pool_state(&pool.name).await?;
+        if let Ok(mut states) = self.states.lock() {
+            let remembered = Remembered { at: Instant::now(), state: state.clone() };
+            states.insert(pool.name.clone(), remembered);
+        }
+        Ok(state)
+    }
+
+    /// Whether the pool is drained, so that not even a runner that stands ready takes a new job. One that could not be
+    /// looked at is taken for drained: the job queues, and nothing is lost.
+    pub(crate) async fn is_drained(&self, pool: &Pool) -> bool {
+        match self.state_of(pool).await {
+            Ok(state) => state.draining.is_some(),
             Err(error) => {
                 tracing::warn!(pool = %pool.name, %error, "what is known of the pool could not be read");
-                PoolState::default()
+                true
             }
         }
     }
@@ -64,7 +69,8 @@ impl Mayfly {
         self.recovered(pool, Stage::Boot).await;
     }
 
-    /// Why a slot that was taken must be given back. A sweep has looked before it took it, at all of the pool.
+    /// Why a slot that was taken must be given back. A sweep has looked before it took it, at all of the pool; only a drain
+    /// may have begun since.
     pub(crate) async fn shut_for(
         &self,
         pool: &Pool,
@@ -72,7 +78,7 @@ impl Mayfly {
         turn: Turn,
     ) -> Result<Option<String>, StoreError> {
         if turn.by == By::Sweep {
-            return Ok(None);
+            return Ok(state.draining.is_some().then(|| Closed::Draining.to_string()));
         }
         if let Some(why) = self.shut(pool, state, clock::now()) {
             return Ok(Some(why));

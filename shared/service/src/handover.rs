@@ -1,15 +1,18 @@
 //! Waiting jobs get slots: free ones, spare runners, and those whose VM is gone.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use mayfly_core::candidates::gaps;
 use mayfly_core::event::Change;
 use mayfly_core::ids::{JobId, SlotIndex};
 use mayfly_core::job::{JobState, Moment, Waiting};
 use mayfly_core::policy::Pool;
-use mayfly_core::slot::{Phase, Purpose, Slot};
+use mayfly_core::slot::{Phase, Purpose, Slot, later};
 
 use crate::clock;
+use crate::github::GitHubError;
 use crate::mayfly::Mayfly;
 use crate::provision::{Provisioned, Want};
 use crate::store::{StoreError, Take, Was};
@@ -85,6 +88,9 @@ impl Mayfly {
         let Some(first) = queue.first().filter(|first| first.job == job) else { return Ok(()) };
         let look = self.look(pool).await?;
         if let Some(take) = self.best(pool, &look, first.job) {
+            if matches!(take, Take::Spare(_)) && self.is_drained(pool).await {
+                return Ok(());
+            }
             self.serve(pool, first, &take, turn).await?;
         } else if let Some(slot) = look.deleting.first()
             && let Some(leaving) = self.leaving(slot)
@@ -157,6 +163,9 @@ impl Mayfly {
             Ok(Change::Held) => Some(JobState::Held),
             Ok(Change::Started { .. }) => Some(JobState::Running { slot: None }),
             Ok(Change::Ended { .. }) => Some(JobState::Done),
+            Err(GitHubError::Refused { status: 404, .. }) if is_forgotten(&job.waiting(), clock::now()) => {
+                Some(JobState::Done)
+            }
             Err(error) => {
                 // Not knowing is no reason to leave a job unserved.
                 tracing::warn!(pool = %pool.name, job = %job.id, %error, "whether the job still waits is not known");
@@ -243,6 +252,14 @@ impl Mayfly {
             hints.insert(pool.name.clone(), known.into_iter().collect());
         }
     }
+}
+
+/// GitHub fails a job that no runner took within a day.
+const QUEUED_LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Whether a job that GitHub answers 404 for is over: it was queued for longer than any job is, so its run was deleted.
+pub(crate) fn is_forgotten(waiting: &Waiting, now: Timestamp) -> bool {
+    later(waiting.queued_at, QUEUED_LONGEST) <= now
 }
 
 /// So many free slots are remembered for each pool.

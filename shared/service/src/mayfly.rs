@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Instant;
 
 use mayfly_core::ids::{PoolName, ProviderName, RunnerName, SlotIndex, nonce};
 use mayfly_core::policy::{Placement, Policy, Pool};
@@ -30,6 +31,8 @@ pub struct Mayfly {
     pub(crate) hints: Mutex<BTreeMap<PoolName, Vec<SlotIndex>>>,
     /// What was known of each pool a moment ago.
     pub(crate) states: Mutex<BTreeMap<PoolName, Remembered>>,
+    /// When the repositories' hooks were last looked through in vain.
+    pub(crate) hooks_sought: Mutex<Option<Instant>>,
 }
 
 /// Why a configuration that is right in itself cannot be run here.
@@ -98,7 +101,15 @@ impl Mayfly {
         let ledger =
             Ledger::new(aws, config.table.clone(), policy.deployment.clone(), policy.timing.retention);
         let github = GitHub::new(&config.github);
-        Ok(Self { policy, ledger, github, providers, hints: Mutex::default(), states: Mutex::default() })
+        Ok(Self {
+            policy,
+            ledger,
+            github,
+            providers,
+            hints: Mutex::default(),
+            states: Mutex::default(),
+            hooks_sought: Mutex::default(),
+        })
     }
 
     /// The providers, by name.

@@ -82,20 +82,25 @@ impl Mayfly {
         };
         // All that a create needs, in the time of the slowest.
         let (registration, state, ()) = tokio::join!(registering, self.state_of(pool), preparing);
-        let shut = self.shut_for(pool, &state, turn).await;
+        let open = match state {
+            Ok(state) => self.shut_for(pool, &state, turn).await.map(|shut| shut.map_or(Ok(state), Err)),
+            // No VM is started on a guess.
+            Err(error) => Err(error),
+        };
         let registration = match registration {
             Ok(registration) => registration,
             Err(error) => return self.not_registered(pool, slot, want, &error).await,
         };
-        let why = match shut {
-            Ok(None) => match self.try_placements(pool, slot, want, &registration, &state, making).await {
+        let why = match open {
+            Ok(Ok(state)) => match self.try_placements(pool, slot, want, &registration, &state, making).await
+            {
                 Ok(made) => return made,
                 Err(why) => {
                     self.failed(pool, Stage::Create, &why).await;
                     why
                 }
             },
-            Ok(Some(why)) => why,
+            Ok(Err(why)) => why,
             Err(error) => error.to_string(),
         };
         if self.unregister(pool, registration.runner_id, want, turn.deadline).await {

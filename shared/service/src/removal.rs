@@ -83,9 +83,16 @@ impl Mayfly {
             }
             return self.ledger.free(gone).await;
         }
-        if let Purpose::Job(own) = gone.purpose
-            && let Some(job) = self.ledger.job(own).await?
-            && job.state == (JobState::Assigned { slot: gone.runner.slot() })
+        let own = match gone.purpose {
+            Purpose::Job(own) => self.ledger.job(own).await?.map(|job| (own, job.state)),
+            Purpose::Spare { .. } => None,
+        };
+        if let Some((own, JobState::Waiting)) = own {
+            // Taken from the queue, by somebody who did not live to write it into the job.
+            self.requeue(pool, own, gone.runner.slot(), "its runner went").await?;
+        }
+        if let Some((own, state)) = own.filter(|(_, state)| state.slot() == Some(gone.runner.slot()))
+            && state.wants_a_runner()
         {
             return self.renew(pool, gone, own, turn).await.map(|made| made.is_some());
         }

@@ -70,7 +70,7 @@ pub(super) fn repair<'a>(index: &Index<'a>, pool: &'a Pool, ledger: &'a PoolLedg
         spares: Vec::new(),
         closed,
         limit: if removed { 0 } else { pool.max_runners.get() },
-        taken: ledger.slots.len(),
+        taken: ledger.slots.len() + ledger.unreadable.len(),
         going: 0,
         freed: Vec::new(),
         warm: 0,
@@ -273,7 +273,9 @@ impl<'a> PoolPlanner<'a, '_> {
 
     /// Free slots go to the waiting jobs, then to runners that are kept warm.
     fn free_slots(&mut self) {
-        let taken: BTreeSet<SlotIndex> = self.ledger.slots.iter().map(|slot| slot.runner.slot()).collect();
+        let mut taken: BTreeSet<SlotIndex> =
+            self.ledger.slots.iter().map(|slot| slot.runner.slot()).collect();
+        taken.extend(&self.ledger.unreadable);
         for index in (0..self.limit).map(SlotIndex).filter(|index| !taken.contains(index)) {
             let wanted = self.queue.len() > 0 || self.warm < self.pool.min_runners;
             if !wanted || !self.may_start(index) {

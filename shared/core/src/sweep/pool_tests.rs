@@ -204,10 +204,12 @@ fn a_pool_shrinks_by_as_many_spare_runners_as_needed_those_beyond_the_limit_firs
 fn a_pool_whose_creates_fail_pauses_then_tries_one_at_a_time() {
     let mut world = world(vec![], vec![waiting(8, 1), waiting(9, 2)], vec![]);
     world.pools[0].state.creates = trouble(1, LATER);
+    assert_eq!(planned(&world).steps.len(), 2, "a single one slows nothing down");
+    world.pools[0].state.creates = trouble(2, LATER);
     let paused = planned(&world);
     assert_eq!(paused.steps, vec![]);
     assert!(paused.waits.iter().all(|wait| wait.why.contains("no machines")), "{:?}", paused.waits);
-    world.pools[0].state.creates = trouble(1, LATER - 300);
+    world.pools[0].state.creates = trouble(2, LATER - 300);
     let trial = planned(&world);
     assert_eq!(trial.steps.len(), 1);
     assert_eq!(reasons(&trial), ["VMs are made one at a time until one succeeds: no machines"]);
@@ -328,4 +330,13 @@ fn a_job_that_comes_back_to_the_queue_is_not_served_twice() {
     let world = with_told(with_job(world, 1, Some(JobState::Waiting)), 1, Change::Queued);
     let steps = actions(&world);
     assert_eq!(steps, vec![Action::Spare { slot: idle }, serve(1, waiting(1, 0))]);
+}
+
+#[test]
+fn a_slot_whose_item_cannot_be_read_is_not_given_away() {
+    let mut world = world(vec![], vec![waiting(8, 1), waiting(9, 2)], vec![]);
+    world.pools[0].unreadable = [SlotIndex(0)].into();
+    world.pools[0].state.limit = Some(2);
+    let served = actions_with(linux(0, 2), &world);
+    assert_eq!(served, vec![serve(1, waiting(8, 1))], "it may hold a VM, so it counts");
 }

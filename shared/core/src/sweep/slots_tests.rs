@@ -188,6 +188,16 @@ fn a_vm_that_powers_off_before_its_runner_ever_came_online_counts_as_a_failed_bo
 }
 
 #[test]
+fn a_slot_whose_provider_is_configured_no_more_is_freed_when_its_vms_own_end_has_come() {
+    let mut world = with_job(world(vec![slot(0, 1, deleting())], vec![], vec![]), 1, Some(JobState::Done));
+    let other = Observed::Known { at: at(LATER), value: vec![] };
+    world.vms = [(ProviderName::new("google").unwrap(), other)].into();
+    assert_eq!(actions(&world), NONE, "its VM may still run");
+    world.now = at(6 * 3600 + 120);
+    assert_eq!(actions(&world), vec![release(&slot(0, 1, deleting()), Next::Nobody)]);
+}
+
+#[test]
 fn a_vm_is_deleted_where_it_is_seen_not_where_it_was_recorded() {
     let slot = slot(0, 1, busy());
     let moved = VmPlace { provider: provider(), at: "us-west1-a".into() };

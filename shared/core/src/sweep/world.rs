@@ -1,6 +1,7 @@
 //! What the sources said.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,10 +9,10 @@ use serde::Serialize;
 use super::Failures;
 use crate::event::{Change, JobEvent};
 use crate::gate::PoolState;
-use crate::ids::{JobId, PoolName, ProviderName, RunnerId};
+use crate::ids::{JobId, PoolName, ProviderName, RunnerId, SlotIndex};
 use crate::job::{Job, Waiting};
 use crate::policy::{Policy, Pool, Scope};
-use crate::slot::{Slot, VmPlace};
+use crate::slot::{Slot, VmPlace, later};
 
 /// What the sources said.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct PoolLedger {
     pub pool: PoolName,
     /// Its taken slots.
     pub slots: Vec<Slot>,
+    /// Taken slots whose items cannot be read: nothing is known of them but that they are not free.
+    pub unreadable: BTreeSet<SlotIndex>,
     /// Its waiting jobs, oldest first.
     pub waiting: Vec<Waiting>,
     /// When GitHub was last asked whether a waiting job still waits, where it was.
@@ -55,7 +58,8 @@ impl PoolLedger {
     /// A pool of which the table holds nothing.
     pub fn empty(pool: PoolName) -> Self {
         let state = PoolState::default();
-        Self { pool, slots: Vec::new(), waiting: Vec::new(), asked: BTreeMap::new(), state }
+        let (slots, waiting) = (Vec::new(), Vec::new());
+        Self { pool, slots, unreadable: BTreeSet::new(), waiting, asked: BTreeMap::new(), state }
     }
 }
 
@@ -212,7 +216,17 @@ impl<'a> Index<'a> {
 
     /// Where the VM of a slot is.
     pub fn vm_of(&self, slot: &Slot) -> Sighting<'a> {
-        self.vm(slot.runner.as_str(), slot.phase.machine().map(|machine| &machine.vm))
+        let place = slot.phase.machine().map(|machine| &machine.vm);
+        if place.is_none_or(|place| self.world.vms.contains_key(&place.provider)) {
+            return self.vm(slot.runner.as_str(), place);
+        }
+        // Its provider is configured no more, or by another name.
+        let lifetime = self.pool(slot.runner.pool()).map_or(Duration::MAX, |pool| pool.max_lifetime);
+        let end = later(later(slot.reserved_at, lifetime), self.policy.timing.step_timeout);
+        let sighting = self.vm(slot.runner.as_str(), None);
+        // Nobody can look, until its own end has come.
+        let may_live = matches!(sighting, Sighting::Gone(_)) && end > self.world.now;
+        if may_live { Sighting::Unknown } else { sighting }
     }
 
     /// How GitHub sees the runner of that name.

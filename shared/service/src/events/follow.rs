@@ -123,6 +123,7 @@ impl Mayfly {
     ) -> Result<(), StoreError> {
         let Some(slot) = self.meant_for(pool, slot, job).await? else { return Ok(()) };
         if let Some(waiting) = self.ledger.oldest_waiting(&pool.name, 1).await?.first()
+            && !self.is_drained(pool).await
             && self.serve(pool, waiting, &Take::Spare(slot.clone()), turn).await?.is_some()
         {
             return Ok(());

@@ -136,6 +136,9 @@ impl Mayfly {
                 take = self.best(pool, &look, event.job);
             }
             let Some(chosen) = take.take() else { break };
+            if matches!(chosen, Take::Spare(_)) && self.is_drained(pool).await {
+                break;
+            }
             let slot = chosen.slot();
             let line = format!("queued, assigned to {}", slot.runner);
             let job = job(pool, event, JobState::Assigned { slot: slot.runner.slot() }, line);

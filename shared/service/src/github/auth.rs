@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::http::{Call, Http, Said, Status};
+use super::http::{Call, Http, NOT_FOUND, Said, Status};
 use super::refusal::{not_the_app, refused};
 use super::{GitHubError, Permission, scope_path};
 use crate::config::GitHubLogin;
@@ -142,6 +142,11 @@ impl Auth {
                 let token = Token { text: Secret::new(answer.token), expires_at: answer.expires_at };
                 tokens.insert(installation, token.clone());
                 Ok(token.text)
+            }
+            Status::Said(Said { status: NOT_FOUND, .. }) if configured.is_none() && known.is_some() => {
+                // The App was installed anew since the delivery that named this installation.
+                drop(tokens);
+                Box::pin(self.token(http, scope, None, deadline, count)).await
             }
             Status::Said(Said { status, message }) => {
                 let why = format!("{message}; is the App still installed, and not suspended?");

@@ -77,6 +77,8 @@ pub struct GitHub {
     /// With when they were read.
     repositories: Mutex<BTreeMap<Scope, (Instant, Vec<Repository>)>>,
     calls: AtomicU64,
+    /// Until when GitHub asked to be left alone.
+    limited: std::sync::Mutex<Option<Instant>>,
 }
 
 impl GitHub {
@@ -90,7 +92,15 @@ impl GitHub {
             hooks: Mutex::new(Vec::new()),
             repositories: Mutex::new(BTreeMap::new()),
             calls: AtomicU64::new(0),
+            limited: std::sync::Mutex::default(),
         }
+    }
+
+    /// For how long GitHub asks to be left alone, as far as this process was told: what can wait should.
+    pub fn limited_for(&self) -> Option<Duration> {
+        let until = (*self.limited.lock().ok()?)?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
     }
 
     /// How many requests were sent so far.
@@ -120,6 +130,11 @@ impl GitHub {
             }
             answer => answer,
         };
+        if let Err(GitHubError::RateLimited { retry_after, .. }) = &answer
+            && let Ok(mut limited) = self.limited.lock()
+        {
+            *limited = Instant::now().checked_add(*retry_after);
+        }
         answer.map_err(|error| hinted(scope, call.needs, error))
     }
 

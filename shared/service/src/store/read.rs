@@ -70,7 +70,13 @@ impl Ledger {
             if key == "pool" {
                 ledger.state = read_state(item.item());
             } else if key.starts_with("slot#") {
-                ledger.slots.push(item.slot(&self.deployment)?);
+                let slot = item.slot(&self.deployment);
+                if slot.is_err()
+                    && let Some(index) = key.strip_prefix("slot#").and_then(|index| index.parse().ok())
+                {
+                    ledger.unreadable.insert(SlotIndex(index));
+                }
+                ledger.slots.push(slot?);
             } else {
                 let waiting = item.waiting(pool)?;
                 // Advice: an entry is served whatever is known of this.

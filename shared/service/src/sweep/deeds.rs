@@ -66,6 +66,12 @@ impl Mayfly {
         failed_boot: Option<&str>,
         deadline: Instant,
     ) -> Result<String, StepError> {
+        // A webhook may have given the runner to a job since the plan was made.
+        let now = self.ledger.slot_of(&slot.runner).await?;
+        let same = |now: &Slot| now.purpose == slot.purpose && now.phase.kind() == slot.phase.kind();
+        if !now.is_some_and(|now| same(&now)) {
+            return Ok(LOST.to_owned());
+        }
         if self.unregister_slot(pool, slot, deadline).await? == Removal::Busy {
             return Ok("left alone: GitHub says that the runner is busy".to_owned());
         }

@@ -104,6 +104,9 @@ impl Mayfly {
         let Some(hook) = hooks.iter().find(|known| known.to_string() == hook) else {
             return Ok("its hook is gone".to_owned());
         };
+        if self.github.limited_for().is_some() {
+            return Ok("not asked for: GitHub asks to be left alone".to_owned());
+        }
         if !self.ledger.redelivery(guid, times, clock::now()).await? {
             return Ok("somebody else was quicker".to_owned());
         }

@@ -68,7 +68,9 @@ impl Mayfly {
             ledger.is_some_and(|ledger| ledger.slots.is_empty() && ledger.waiting.is_empty())
         };
         let gone: Vec<PoolName> = world.removed.iter().filter(empty).map(|pool| pool.name.clone()).collect();
-        let pools = self.policy.pools.iter().chain(&world.removed);
+        // One that was not read, or that has moved with runners left where it was, stays as it is remembered.
+        let read = |pool: &&Pool| world.pools.iter().any(|ledger| ledger.pool == pool.name);
+        let pools = self.policy.pools.iter().chain(&world.removed).filter(read);
         let new: BTreeMap<PoolName, Scope> = pools
             .filter(|pool| memory.pools.get(&pool.name) != Some(&pool.scope) && !gone.contains(&pool.name))
             .map(|pool| (pool.name.clone(), pool.scope.clone()))

@@ -9,8 +9,10 @@ use std::time::Instant;
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream;
-use mayfly_core::event::JobEvent;
+use mayfly_core::event::{Change, JobEvent};
 use mayfly_core::ids::{JobId, ProviderName, Repository, RunnerName};
+use mayfly_core::job::Waiting;
+use mayfly_core::labels::Labels;
 use mayfly_core::policy::{Pool, Scope};
 use mayfly_core::route::route;
 use mayfly_core::slot::later;
@@ -22,6 +24,7 @@ use super::Source;
 use super::discovery::Cursor;
 use crate::clock;
 use crate::github::{GitHubError, Hook};
+use crate::handover::is_forgotten;
 use crate::mayfly::Mayfly;
 use crate::store::{Memory, StoreError};
 
@@ -47,6 +50,11 @@ const QUESTIONS_AT_ONCE: usize = 16;
 const DISCOVERY_CALLS: u32 = 4;
 /// or where it is the only way, since no hook's deliveries may be read.
 const DISCOVERY_CALLS_ALONE: u32 = 16;
+/// More where there are many repositories, each of which takes two calls, so that a round through all takes about so many
+/// sweeps;
+const DISCOVERY_SWEEPS: u32 = 10;
+/// but never more than this.
+const DISCOVERY_CALLS_MOST: u32 = 40;
 
 impl Mayfly {
     /// Asks all sources. One that does not answer is unknown, and said.
@@ -70,8 +78,9 @@ impl Mayfly {
         );
         failed.extend(no_vms.into_iter().chain(no_runners).chain(no_deliveries));
         let removed = self.with_nameless(removed, &runners);
-        let (pools, no_pools) = self.observe_pools(&removed).await;
+        let (mut pools, no_pools) = self.observe_pools(&removed).await;
         failed.extend(no_pools);
+        pools.retain(|ledger| self.is_where_it_was(ledger, memory.as_ref(), &mut failed));
         let mut world =
             World { now, pools, removed, vms, runners, jobs: BTreeMap::new(), told: Vec::new(), deliveries };
         self.observe_jobs(&mut world, memory.as_ref(), hooked, &mut failed, deadline).await;
@@ -82,6 +91,31 @@ impl Mayfly {
         let pools = memory.into_iter().flat_map(|memory| &memory.pools);
         let removed = pools.filter(|(name, _)| self.policy.pool(name).is_none());
         removed.map(|(name, scope)| Pool::removed(name.clone(), scope.clone())).collect()
+    }
+
+    /// Whether a pool's runners register where those of its slots did. Where its configuration says another place since, GitHub
+    /// cannot be asked there whether they are busy: nothing is done to them, and that is said.
+    fn is_where_it_was(
+        &self,
+        ledger: &PoolLedger,
+        memory: Option<&Memory>,
+        failed: &mut Vec<Source>,
+    ) -> bool {
+        let before = memory.and_then(|memory| memory.pools.get(&ledger.pool));
+        let now = self.policy.pool(&ledger.pool).map(|pool| &pool.scope);
+        let Some((before, now)) = before.zip(now).filter(|(before, now)| before != now) else { return true };
+        if ledger.slots.is_empty() {
+            return true;
+        }
+        let (before, now) = (shown(before), shown(now));
+        let why = format!(
+            "its runners register at {now} by now, and {} of them did at {before}: set that back and drain the pool \
+             before it moves, or give the new one another name",
+            ledger.slots.len()
+        );
+        tracing::error!(pool = %ledger.pool, why, "this pool is not swept");
+        failed.push(Source { source: format!("pool {}", ledger.pool), why });
+        false
     }
 
     /// Pools that are configured no more, and that no sweep had seen before: runners of theirs tell of them, and of where
@@ -177,11 +211,21 @@ impl Mayfly {
         if matches!(&of_scopes, Ok(hooks) if !hooks.is_empty()) || !self.github.has_webhook_url() {
             return of_scopes;
         }
+        let rests =
+            |sought: Option<Instant>| sought.is_some_and(|at| at.elapsed() < self.policy.timing.check_after);
+        if self.hooks_sought.lock().is_ok_and(|sought| rests(*sought)) {
+            return of_scopes;
+        }
         let repositories = self.repositories(deadline).await?.into_iter().take(HOOKS_MOST);
         let repositories: Vec<Scope> = repositories.map(Scope::Repository).collect();
         match self.github.hooks(&repositories, deadline).await {
             Ok(hooks) if !hooks.is_empty() => Ok(hooks),
-            Ok(_) | Err(_) => of_scopes,
+            Ok(_) | Err(_) => {
+                if let Ok(mut sought) = self.hooks_sought.lock() {
+                    *sought = Some(Instant::now());
+                }
+                of_scopes
+            }
         }
     }
 
@@ -216,7 +260,10 @@ impl Mayfly {
         deadline: Instant,
     ) {
         self.read_jobs(world, jobs_in_question(&self.policy, world), failed).await;
-        let questions = jobs_to_ask(&self.policy, world);
+        let mut questions = jobs_to_ask(&self.policy, world);
+        if self.is_limited(failed) {
+            questions.clear();
+        }
         let asking = stream::iter(questions)
             .map(|question| -> BoxFuture<'_, _> { Box::pin(self.ask(question, deadline)) });
         let answers: Vec<Result<JobEvent, Source>> = asking.buffered(QUESTIONS_AT_ONCE).collect().await;
@@ -226,13 +273,21 @@ impl Mayfly {
                 Err(source) => failed.push(source),
             }
         }
-        if let Some(memory) = memory {
+        if let Some(memory) = memory.filter(|_| self.github.limited_for().is_none()) {
             let found = self.look_for_jobs(memory, &known_jobs(world), hooked, failed, deadline).await;
             world.told.extend(found);
         }
         let unread = world.told.iter().map(|event| event.job).filter(|job| !world.jobs.contains_key(job));
         let unread = unread.collect();
         self.read_jobs(world, unread, failed).await;
+    }
+
+    /// Whether GitHub asked to be left alone: what can wait is not asked for.
+    fn is_limited(&self, failed: &mut Vec<Source>) -> bool {
+        let Some(left) = self.github.limited_for() else { return false };
+        let why = format!("GitHub asks to be left alone for {} s more", left.as_secs());
+        failed.push(Source { source: "jobs at GitHub".to_owned(), why });
+        true
     }
 
     async fn read_jobs(&self, world: &mut World, jobs: Vec<JobId>, failed: &mut Vec<Source>) {
@@ -242,17 +297,24 @@ impl Mayfly {
         }
     }
 
-    /// How far a job is at GitHub; of a waiting one it is noted that GitHub was asked.
+    /// How far a job is at GitHub; of a waiting one it is noted that GitHub was asked, whatever it said.
     async fn ask(&self, question: Question, deadline: Instant) -> Result<JobEvent, Source> {
         let Question { job, repository, installation, waiting } = question;
         let failed = |error: &dyn std::error::Error| Source::failed(format!("job {job}"), error);
         let told = self.github.job(&repository, job, installation, deadline).await;
-        let event = told.map_err(|error| failed(&error))?;
-        if let Some((pool, waiting)) = waiting {
-            let noted: Result<(), StoreError> = self.ledger.asked(&pool, &waiting, clock::now()).await;
+        let answered = matches!(told, Ok(_) | Err(GitHubError::Refused { .. }));
+        if let Some((pool, waiting)) = waiting.as_ref().filter(|_| answered) {
+            let noted: Result<(), StoreError> = self.ledger.asked(pool, waiting, clock::now()).await;
             noted.map_err(|error| failed(&error))?;
         }
-        Ok(event)
+        match (told, waiting) {
+            (Err(GitHubError::Refused { status: 404, .. }), Some((_, waiting)))
+                if is_forgotten(&waiting, clock::now()) =>
+            {
+                Ok(over(&waiting))
+            }
+            (told, _) => told.map_err(|error| failed(&error)),
+        }
     }
 
     /// Queued jobs that some pool serves, by looking through runs; a round of it begins every `check_after`, or as soon as
@@ -277,7 +339,9 @@ impl Mayfly {
         }
         let looked = async {
             let repositories = self.repositories(deadline).await?;
-            let budget = if hooked { DISCOVERY_CALLS } else { DISCOVERY_CALLS_ALONE };
+            let least = if hooked { DISCOVERY_CALLS } else { DISCOVERY_CALLS_ALONE };
+            let share = u32::try_from(repositories.len()).unwrap_or(u32::MAX) / DISCOVERY_SWEEPS * 2;
+            let budget = share.clamp(least, DISCOVERY_CALLS_MOST);
             let wanted = |event: &JobEvent| !known.contains(&event.job) && route(&self.policy, event).is_ok();
             self.discover(&repositories, &cursor, budget, &wanted, deadline).await
         };
@@ -310,6 +374,20 @@ impl Mayfly {
             all.extend(reachable.into_iter().filter(allowed));
         }
         Ok(all.into_iter().collect())
+    }
+}
+
+/// The event of a job that GitHub does not know any more.
+fn over(waiting: &Waiting) -> JobEvent {
+    JobEvent {
+        change: Change::Ended { runner: None, conclusion: None },
+        job: waiting.job,
+        name: String::new(),
+        repository: waiting.repository.clone(),
+        labels: Labels::default(),
+        created_at: Some(waiting.queued_at),
+        installation: waiting.installation,
+        enterprise: None,
     }
 }
 

@@ -58,6 +58,19 @@ async fn the_installation_is_configured_or_delivered_or_looked_up() {
 }
 
 #[tokio::test]
+async fn an_installation_that_is_gone_since_the_delivery_is_looked_up_anew() {
+    let story = Story::as_nobody(Settings::brisk()).await.with_login(|story| story.app(None));
+    let deadline = std::time::Instant::now() + SOON;
+    story.github.register(&story.pool, &story.name(1), Some(InstallationId(1)), deadline).await.unwrap();
+    assert_eq!(
+        story.calls(ALL),
+        [1, 3, 1, 1],
+        "the group and the runner each try it, and find the right one"
+    );
+    story.end();
+}
+
+#[tokio::test]
 async fn an_organizations_installation_does_not_serve_for_its_enterprise() {
     let settings = Settings { enterprise: Some("slang-corp".to_owned()), ..Settings::brisk() };
     let mut story = Story::as_nobody(settings).await.with_login(|story| story.app(None));

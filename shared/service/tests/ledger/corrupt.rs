@@ -64,6 +64,7 @@ async fn a_wrong_slot_is_named_and_hides_no_other() {
     let (ledger, corrupt) = story.ledger.pool_ledger(&story.pool).await.unwrap();
     assert_eq!(ledger.slots, [first.clone(), last.clone()]);
     assert_eq!(corrupt.len(), wrong_slots().len());
+    assert_eq!(ledger.unreadable.len(), wrong_slots().len(), "they are not free");
     for ((index, (_, why)), error) in (1u16..).zip(wrong_slots()).zip(corrupt) {
         let text = error.to_string();
         let key = format!("pool#linux-gpu / slot#{index:04}");

@@ -272,3 +272,17 @@ async fn whole(story: &Story, case: u16, spare: bool, events: &[(Option<SlotEven
 fn own(event: &SlotEvent, job: u64) -> SlotEvent {
     if *event == started(1) { started(job) } else { event.clone() }
 }
+
+#[tokio::test]
+async fn a_deletion_that_nobody_watches_any_more_is_anybodys() {
+    let story = Story::begin().await;
+    let slot = story.taken(3, 1, &[placed(5), SlotEvent::Ended]).await;
+    let now = at(10);
+    let watch = |until| SlotEvent::Watched { until: at(until) };
+    assert!(matches!(story.ledger.slot_event(&slot.runner, &watch(90), now).await.unwrap(), Moved::From(_)));
+    assert_eq!(story.ledger.slot_event(&slot.runner, &watch(95), now).await.unwrap(), Moved::No);
+    story.ledger.unwatch(&slot.runner, at(80)).await.unwrap();
+    assert_eq!(story.ledger.slot_event(&slot.runner, &watch(95), now).await.unwrap(), Moved::No, "another's");
+    story.ledger.unwatch(&slot.runner, at(90)).await.unwrap();
+    assert!(matches!(story.ledger.slot_event(&slot.runner, &watch(95), now).await.unwrap(), Moved::From(_)));
+}
