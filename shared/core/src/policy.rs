@@ -3,6 +3,7 @@
 //! The shell parses the configuration file into these once, at start; see the contract's configuration section
 //! for every key.
 
+use std::fmt;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
@@ -28,6 +29,11 @@ impl Policy {
 }
 
 impl Pool {
+    /// Whether the user lets it serve that repository's jobs.
+    pub fn allows(&self, repository: &Repository) -> bool {
+        self.repositories.is_empty() || self.repositories.iter().any(|pattern| pattern.matches(repository))
+    }
+
     /// A pool that is configured no more, as far as it takes to bring it to an end.
     pub fn removed(name: PoolName, scope: Scope) -> Self {
         Self {
@@ -89,6 +95,17 @@ pub enum Scope {
     Repository(Repository),
     /// An enterprise's runners.
     Enterprise(Account),
+}
+
+impl fmt::Display for Scope {
+    /// As GitHub's paths begin: `orgs/x`, `repos/x/y`, `enterprises/x`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Organization(login) => write!(f, "orgs/{login}"),
+            Self::Repository(repository) => write!(f, "repos/{repository}"),
+            Self::Enterprise(slug) => write!(f, "enterprises/{slug}"),
+        }
+    }
 }
 
 /// The operating system of a pool's VMs.

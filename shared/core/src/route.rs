@@ -20,7 +20,7 @@ pub fn route<'a>(policy: &'a Policy, event: &JobEvent) -> Result<&'a Pool, NotSe
     let fitting =
         || policy.pools.iter().filter(|pool| !event.labels.is_empty() && pool.labels.cover(&event.labels));
     fitting()
-        .filter(|pool| reaches(&pool.scope, event) && allows(pool, event))
+        .filter(|pool| reaches(&pool.scope, event) && pool.allows(&event.repository))
         .min_by_key(|pool| pool.labels.len())
         .ok_or_else(|| match fitting().next() {
             Some(_) => NotServed::Repository(event.repository.to_string()),
@@ -37,10 +37,6 @@ fn reaches(scope: &Scope, event: &JobEvent) -> bool {
             event.enterprise.as_ref().is_none_or(|named| named.eq_ignore_ascii_case(slug.as_str()))
         }
     }
-}
-
-fn allows(pool: &Pool, event: &JobEvent) -> bool {
-    pool.repositories.is_empty() || pool.repositories.iter().any(|pattern| pattern.matches(&event.repository))
 }
 
 #[cfg(test)]

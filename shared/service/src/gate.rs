@@ -3,7 +3,6 @@
 //! The pool's item is read beside the registration of a runner, so that it costs no time of its own; what it said is
 //! remembered for a moment, so that a closed pool's next jobs queue without a try.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -35,38 +34,42 @@ impl Mayfly {
         Ok(state)
     }
 
-    /// Whether the pool is drained, so that not even a runner that stands ready takes a new job. One that could not be
-    /// looked at is taken for drained: the job queues, and nothing is lost.
-    pub(crate) async fn is_drained(&self, pool: &Pool) -> bool {
+    /// Why not even a runner that stands ready takes a new job, if the pool is drained. One that cannot be looked at is
+    /// treated alike: the job queues, and nothing is lost.
+    pub(crate) async fn drained(&self, pool: &Pool) -> Option<String> {
+        let draining = |state: &PoolState| state.draining.map(|_| Closed::Draining.to_string());
+        if let Some(remembered) = self.remembered(pool, draining) {
+            return remembered;
+        }
         match self.state_of(pool).await {
-            Ok(state) => state.draining.is_some(),
-            Err(error) => {
-                tracing::warn!(pool = %pool.name, %error, "what is known of the pool could not be read");
-                true
-            }
+            Ok(state) => draining(&state),
+            Err(error) => Some(error.to_string()),
         }
     }
 
     /// Why a job that is queued just now had better wait, by what the pool's item said a moment ago.
     pub(crate) fn known_closed(&self, pool: &Pool) -> Option<String> {
+        self.remembered(pool, |state| self.shut(pool, state, clock::now()))?
+    }
+
+    /// What follows from what the pool's item said a moment ago; `None` where that is too long ago, or was never read.
+    fn remembered<T>(&self, pool: &Pool, says: impl Fn(&PoolState) -> T) -> Option<T> {
         let states = self.states.lock().ok()?;
         let Remembered { at, state } = states.get(&pool.name)?;
         let fresh = at.elapsed() < self.policy.timing.step_timeout / REMEMBERED_PART;
-        if fresh { self.shut(pool, state, clock::now()) } else { None }
+        fresh.then(|| says(state))
     }
 
     /// A runner took a job: where boots were known to fail, they succeed again.
     pub(crate) async fn has_booted(&self, pool: &Pool, slot: &Slot) {
-        let failed_at =
-            |states: &BTreeMap<PoolName, Remembered>| Some(states.get(&pool.name)?.state.boots.as_ref()?.at);
-        let failed_at = self.states.lock().ok().and_then(|states| failed_at(&states));
-        if failed_at.is_none_or(|at| at > slot.reserved_at) {
-            return;
+        let forgotten = self.states.lock().is_ok_and(|mut states| {
+            let boots = states.get(&pool.name).and_then(|remembered| remembered.state.boots.as_ref());
+            let mended = boots.is_some_and(|trouble| trouble.at <= slot.reserved_at);
+            mended && states.remove(&pool.name).is_some()
+        });
+        if forgotten {
+            self.recovered(pool, Stage::Boot).await;
         }
-        if let Ok(mut states) = self.states.lock() {
-            states.remove(&pool.name);
-        }
-        self.recovered(pool, Stage::Boot).await;
     }
 
     /// Why a slot that was taken must be given back. A sweep has looked before it took it, at all of the pool; only a drain

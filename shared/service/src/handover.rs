@@ -12,7 +12,7 @@ use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Phase, Purpose, Slot, later};
 
 use crate::clock;
-use crate::github::GitHubError;
+use crate::github::{GitHubError, NOT_FOUND};
 use crate::mayfly::Mayfly;
 use crate::provision::{Provisioned, Want};
 use crate::store::{StoreError, Take, Was};
@@ -88,7 +88,7 @@ impl Mayfly {
         let Some(first) = queue.first().filter(|first| first.job == job) else { return Ok(()) };
         let look = self.look(pool).await?;
         if let Some(take) = self.best(pool, &look, first.job) {
-            if matches!(take, Take::Spare(_)) && self.is_drained(pool).await {
+            if matches!(take, Take::Spare(_)) && self.drained(pool).await.is_some() {
                 return Ok(());
             }
             self.serve(pool, first, &take, turn).await?;
@@ -163,7 +163,9 @@ impl Mayfly {
             Ok(Change::Held) => Some(JobState::Held),
             Ok(Change::Started { .. }) => Some(JobState::Running { slot: None }),
             Ok(Change::Ended { .. }) => Some(JobState::Done),
-            Err(GitHubError::Refused { status: 404, .. }) if is_forgotten(&job.waiting(), clock::now()) => {
+            Err(GitHubError::Refused { status: NOT_FOUND, .. })
+                if is_forgotten(&job.waiting(), clock::now()) =>
+            {
                 Some(JobState::Done)
             }
             Err(error) => {

@@ -82,26 +82,28 @@ impl Mayfly {
         };
         // All that a create needs, in the time of the slowest.
         let (registration, state, ()) = tokio::join!(registering, self.state_of(pool), preparing);
+        // Where the pool could not be looked at no VM is started on a guess.
         let open = match state {
-            Ok(state) => self.shut_for(pool, &state, turn).await.map(|shut| shut.map_or(Ok(state), Err)),
-            // No VM is started on a guess.
-            Err(error) => Err(error),
+            Ok(state) => match self.shut_for(pool, &state, turn).await {
+                Ok(None) => Ok(state),
+                Ok(Some(why)) => Err(why),
+                Err(error) => Err(error.to_string()),
+            },
+            Err(error) => Err(error.to_string()),
         };
         let registration = match registration {
             Ok(registration) => registration,
             Err(error) => return self.not_registered(pool, slot, want, &error).await,
         };
         let why = match open {
-            Ok(Ok(state)) => match self.try_placements(pool, slot, want, &registration, &state, making).await
-            {
+            Ok(state) => match self.try_placements(pool, slot, want, &registration, &state, making).await {
                 Ok(made) => return made,
                 Err(why) => {
                     self.failed(pool, Stage::Create, &why).await;
                     why
                 }
             },
-            Ok(Err(why)) => why,
-            Err(error) => error.to_string(),
+            Err(why) => why,
         };
         if self.unregister(pool, registration.runner_id, want, turn.deadline).await {
             self.give_back(pool, slot, want, why).await

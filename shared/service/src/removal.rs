@@ -74,8 +74,8 @@ impl Mayfly {
         }
     }
 
-    /// The slot, whose VM is gone, goes to its own job, if that still counts on it, to a waiting one, or is free.
-    /// Whether that is sure.
+    /// The slot, whose VM is gone, goes to its own job, if that still counts on it, to a waiting one, or is free; `false` where
+    /// it may still be as it was.
     async fn pass_on(&self, pool: &Pool, gone: &Slot, turn: Turn) -> Result<bool, StoreError> {
         if let Some(why) = self.known_closed(pool) {
             if let Purpose::Job(own) = gone.purpose {

@@ -11,7 +11,7 @@ use crate::policy::Timing;
 use crate::slot::{earlier, later};
 
 /// GitHub keeps deliveries for three days, and delivers none again that is older.
-pub(super) const KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
+const KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
 /// A delivery is asked for again at most so often, after waits that double.
 const TIMES_MOST: u32 = 5;
 /// So many are asked for in one sweep: GitHub bears some eighty such requests a minute.
@@ -58,12 +58,10 @@ struct Event<'a> {
     last: &'a Attempt,
 }
 
-impl World {
-    /// Since when failed deliveries are of interest.
-    pub fn deliveries_since(now: Timestamp, settled: Option<Timestamp>) -> Timestamp {
-        let oldest = earlier(now, KEPT);
-        settled.map_or(oldest, |settled| settled.max(oldest))
-    }
+/// Since when failed deliveries are of interest, where those before `settled` are none of it.
+pub fn deliveries_since(now: Timestamp, settled: Option<Timestamp>) -> Timestamp {
+    let oldest = earlier(now, KEPT);
+    settled.map_or(oldest, |settled| settled.max(oldest))
 }
 
 /// Asks again for each event that was delivered in vain, the oldest first, and says up to when all are settled.

@@ -107,7 +107,7 @@ fn the_last_moments_are_never_settled_since_older_tries_may_be_listed_later() {
 #[test]
 fn github_keeps_deliveries_for_three_days() {
     let now = at(LATER);
-    assert_eq!(World::deliveries_since(now, None), earlier(now, KEPT));
-    assert_eq!(World::deliveries_since(now, Some(at(5))), at(5));
-    assert_eq!(World::deliveries_since(now, Some(at(-1_000_000))), earlier(now, KEPT));
+    assert_eq!(deliveries_since(now, None), earlier(now, KEPT));
+    assert_eq!(deliveries_since(now, Some(at(5))), at(5));
+    assert_eq!(deliveries_since(now, Some(at(-1_000_000))), earlier(now, KEPT));
 }

@@ -27,7 +27,7 @@ mod strays;
 mod told;
 mod world;
 
-pub use deliveries::{Asked, Attempt, Failures};
+pub use deliveries::{Asked, Attempt, Failures, deliveries_since};
 pub use plan::{Action, LeftAlone, Next, Plan, Step, Wait, plan};
 pub use questions::{Question, jobs_in_question, jobs_to_ask};
 pub use world::{Observed, PoolLedger, SeenRunner, Vm, VmState, World};

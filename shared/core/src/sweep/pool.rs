@@ -30,8 +30,6 @@ pub(super) struct PoolPlanner<'a, 'plan> {
     pub timing: &'a Timing,
     pub ledger: &'a PoolLedger,
     pub now: Timestamp,
-    /// The pool is configured no more.
-    pub removed: bool,
     /// Spare runners, those that may serve or be kept.
     pub spares: Vec<&'a Slot>,
     closed: Option<Closed>,
@@ -66,7 +64,6 @@ pub(super) fn repair<'a>(index: &Index<'a>, pool: &'a Pool, ledger: &'a PoolLedg
         timing,
         ledger,
         now,
-        removed,
         spares: Vec::new(),
         closed,
         limit: if removed { 0 } else { pool.max_runners.get() },
@@ -105,7 +102,8 @@ impl<'a> PoolPlanner<'a, '_> {
     fn note_limit(&mut self) {
         let highest = self.ledger.slots.iter().map(|slot| slot.runner.slot().0.saturating_add(1)).max();
         let limit = highest.unwrap_or(0).max(self.limit);
-        if !self.removed && self.ledger.state.limit != Some(limit) {
+        let removed = self.closed == Some(Closed::Removed);
+        if !removed && self.ledger.state.limit != Some(limit) {
             self.act(Action::Limit { limit }, "how far the pool's slots reach is remembered", self.now);
         }
     }
@@ -142,9 +140,14 @@ impl<'a> PoolPlanner<'a, '_> {
         slot
     }
 
+    /// Whether other runners came up since this slot was taken: then a boot that fails is that machine's own trouble.
+    pub fn others_came_up(&self, slot: &Slot) -> bool {
+        self.ledger.slots.iter().any(|other| self.came_up_after(other, slot.reserved_at))
+    }
+
     /// Whether the slot's runner came up after that moment. A busy one may have stood ready for long before it took its job:
     /// it only counts when its boot could have lasted until then.
-    pub fn came_up_after(&self, slot: &Slot, moment: Timestamp) -> bool {
+    fn came_up_after(&self, slot: &Slot, moment: Timestamp) -> bool {
         let boot_ends = later(later(slot.reserved_at, self.timing.step_timeout), self.pool.boot_timeout);
         let up = match slot.phase.kind() {
             PhaseKind::Idle | PhaseKind::Busy => true,

@@ -5,10 +5,11 @@ use crate::gate::Trouble;
 use crate::ids::{JobId, SlotIndex};
 use crate::job::JobState;
 use crate::policy::Pool;
-use crate::slot::{Phase, Slot};
+use crate::slot::{Phase, Purpose, Slot};
 use crate::sweep::fixtures::{
     LATER, actions, actions_with, assigned, at, booting, busy, deleting, idle, planned, planned_with, policy,
-    pool, provider, release, retire, running, scope, slot, spare, vm, waiting, with_job, with_told, world,
+    pool, provider, release, retire, running, scope, slot, spare, unknown, vm, waiting, with_job, with_told,
+    world,
 };
 use crate::sweep::{Action, Next, Observed, Plan, Vm, VmState, Wait, World, plan};
 
@@ -339,4 +340,13 @@ fn a_slot_whose_item_cannot_be_read_is_not_given_away() {
     world.pools[0].state.limit = Some(2);
     let served = actions_with(linux(0, 2), &world);
     assert_eq!(served, vec![serve(1, waiting(8, 1))], "it may hold a VM, so it counts");
+}
+
+#[test]
+fn while_github_cannot_be_asked_a_slow_warm_runner_is_not_doubled_by_every_sweep() {
+    let warm = Slot { purpose: Purpose::Spare { since: at(0) }, ..slot(0, 0, booting()) };
+    let mut world = world(vec![warm], vec![], running([0]));
+    world.pools[0].state.limit = Some(10);
+    world.runners.insert(scope(), unknown());
+    assert_eq!(actions_with(linux(1, 10), &world), NONE, "it may still come up");
 }

@@ -80,7 +80,8 @@ impl<'a> PoolPlanner<'a, '_> {
             Sighting::There(_) => {}
         }
         let booting = matches!(slot.phase, Phase::Booting { .. });
-        match self.index.runner(&self.pool.scope, slot.runner.as_str()) {
+        let presence = self.index.runner(&self.pool.scope, slot.runner.as_str());
+        match presence {
             Presence::Busy => return self.unexpectedly_busy(slot),
             Presence::Idle if booting => {
                 let action = Action::Online { slot: slot.clone() };
@@ -98,23 +99,22 @@ impl<'a> PoolPlanner<'a, '_> {
                 return self.retire(slot, "its runner is offline");
             }
             Presence::Unknown if booting && self.is_stale(slot, self.pool.boot_timeout) => {
-                return self.leave(slot, "GitHub could not be asked whether its runner is online");
+                return self.stays(slot, "GitHub could not be asked whether its runner is online");
             }
             Presence::Idle | Presence::Offline | Presence::Absent(_) | Presence::Unknown => {}
         }
         match slot.purpose {
-            Purpose::Job(job) => self.meant_for(slot, job),
+            Purpose::Job(job) => self.meant_for(slot, job, presence),
             Purpose::Spare { .. } => self.spares.push(slot),
         }
     }
 
-    fn meant_for(&mut self, slot: &Slot, job: JobId) {
+    fn meant_for(&mut self, slot: &Slot, job: JobId, presence: Presence) {
         if matches!(self.claim(slot), Claim::Void) {
             let action = Action::Spare { slot: slot.clone() };
             return self.act(action, "its job no longer counts on it", slot.since());
         }
         let queued = matches!(self.index.told(job), Some(Change::Queued));
-        let presence = self.index.runner(&self.pool.scope, slot.runner.as_str());
         if !queued || !matches!((&slot.phase, presence), (Phase::Idle { .. }, Presence::Idle)) {
             return;
         }
@@ -145,11 +145,9 @@ impl<'a> PoolPlanner<'a, '_> {
         }
     }
 
-    /// Where other runners came up meanwhile a boot that fails is that machine's own trouble.
     fn failed_boot(&mut self, slot: &Slot) {
         let why = "its runner did not come online within boot_timeout";
-        let others = self.ledger.slots.iter().any(|other| self.came_up_after(other, slot.reserved_at));
-        if others { self.retire(slot, why) } else { self.fail(slot, why) }
+        if self.others_came_up(slot) { self.retire(slot, why) } else { self.fail(slot, why) }
     }
 
     /// Retires a runner whose VM was made in vain.
@@ -163,12 +161,10 @@ impl<'a> PoolPlanner<'a, '_> {
     fn stopped_early(&mut self, slot: &Slot) {
         let why = "its VM stopped without having run a job";
         let presence = self.index.runner(&self.pool.scope, slot.runner.as_str());
-        if matches!((&slot.phase, presence), (Phase::Booting { .. }, Presence::Offline)) {
-            let others = self.ledger.slots.iter().any(|other| self.came_up_after(other, slot.reserved_at));
-            if !others {
-                let failed = Action::BootFailed { why: format!("{}: {why}", slot.runner) };
-                self.act(failed, "its VM stopped before its runner came online", slot.since());
-            }
+        let failed = matches!((&slot.phase, presence), (Phase::Booting { .. }, Presence::Offline));
+        if failed && !self.others_came_up(slot) {
+            let action = Action::BootFailed { why: format!("{}: {why}", slot.runner) };
+            self.act(action, "its VM stopped before its runner came online", slot.since());
         }
         self.delete(slot, why);
     }

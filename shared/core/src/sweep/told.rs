@@ -45,7 +45,6 @@ fn missed(
         (Change::Started { .. }, JobState::Held | JobState::Waiting | JobState::Assigned { .. }) => {
             Some((pool(), tell(), "GitHub says that a runner has it, and no event told of it"))
         }
-        // Unless the runner was one of another pool, whose slot does not know it either.
         (
             Change::Ended { .. },
             JobState::Held | JobState::Waiting | JobState::Assigned { .. } | JobState::Running { .. },

@@ -192,11 +192,13 @@ impl<'a> Index<'a> {
         self.slots.contains(name)
     }
 
-    /// Where the VM of that name is. `place` narrows the lists down to its provider's; without it all count.
+    /// Where the VM of that name is. `place` narrows the lists down to its provider's; without it all count. Should there
+    /// be two of the name, the one in that very place is meant.
     pub fn vm(&self, name: &str, place: Option<&VmPlace>) -> Sighting<'a> {
-        let mut named = self.vms.get(name).into_iter().flatten();
-        let there = named.find(|vm| place.is_none_or(|place| place.provider == vm.place.provider));
-        if let Some(vm) = there {
+        let named = || self.vms.get(name).into_iter().flatten();
+        let here = named().find(|vm| Some(&vm.place) == place);
+        let there = || named().find(|vm| place.is_none_or(|place| place.provider == vm.place.provider));
+        if let Some(vm) = here.or_else(there) {
             return Sighting::There(vm);
         }
         let mut earliest = None;

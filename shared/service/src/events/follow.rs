@@ -17,9 +17,11 @@ impl Mayfly {
     pub(super) async fn settle(&self, pool: &Pool, settle: Settle, turn: Turn) {
         let ended = settle.job.state == JobState::Done;
         let slot = settle.ran_on.as_ref().and_then(|(_, slot)| slot.clone());
-        if let Some(slot) = &slot {
-            self.has_booted(pool, slot).await;
-        }
+        let booted = async {
+            if let Some(slot) = &slot {
+                self.has_booted(pool, slot).await;
+            }
+        };
         // The deletion leaves at once: it is what costs money, and what the next job waits for.
         let removing = async {
             if let (true, Some(slot)) = (ended, &slot) {
@@ -27,7 +29,7 @@ impl Mayfly {
             }
         };
         let (job, settled) = (settle.job.id, self.set_right(pool, settle, turn));
-        let ((), settled) = tokio::join!(removing, settled);
+        let ((), (), settled) = tokio::join!(removing, booted, settled);
         if let Err(error) = settled {
             tracing::warn!(pool = %pool.name, %job, %error, "what the job leaves behind is left for the sweep");
         }
@@ -123,7 +125,7 @@ impl Mayfly {
     ) -> Result<(), StoreError> {
         let Some(slot) = self.meant_for(pool, slot, job).await? else { return Ok(()) };
         if let Some(waiting) = self.ledger.oldest_waiting(&pool.name, 1).await?.first()
-            && !self.is_drained(pool).await
+            && self.drained(pool).await.is_none()
             && self.serve(pool, waiting, &Take::Spare(slot.clone()), turn).await?.is_some()
         {
             return Ok(());

@@ -136,8 +136,10 @@ impl Mayfly {
                 take = self.best(pool, &look, event.job);
             }
             let Some(chosen) = take.take() else { break };
-            if matches!(chosen, Take::Spare(_)) && self.is_drained(pool).await {
-                break;
+            if matches!(chosen, Take::Spare(_))
+                && let Some(why) = self.drained(pool).await
+            {
+                return self.wait(pool, event, &why).await.map(|_| None);
             }
             let slot = chosen.slot();
             let line = format!("queued, assigned to {}", slot.runner);
@@ -146,7 +148,10 @@ impl Mayfly {
                 Claim::Taken => return Ok(self.claimed(pool, &job, &chosen)),
                 // Perhaps its entry in the queue could not be written when it was delivered before: that is made good.
                 Claim::Known(Job { state: JobState::Waiting, .. }) => break,
-                Claim::Known(known) => return Ok(known_already(pool, &known)),
+                Claim::Known(known) => {
+                    known_already(pool, &known);
+                    return Ok(None);
+                }
                 Claim::SlotLost => self.remember(pool, &[]),
             }
         }
@@ -224,6 +229,7 @@ impl Mayfly {
                 let scope = Scope::Repository(settle.job.repository.clone());
                 self.follow_in(&Pool::removed(pool.clone(), scope), follow, turn).await;
             }
+            // Only a runner's name leads to a pool that is configured no more, and no queued job has one.
             (None, Follow::Provision(_) | Follow::Queue(_)) => {}
         }
     }
@@ -241,9 +247,8 @@ impl Mayfly {
     }
 }
 
-fn known_already(pool: &Pool, known: &Job) -> Option<Follow> {
+fn known_already(pool: &Pool, known: &Job) {
     tracing::info!(pool = %pool.name, job = %known.id, state = known.state.as_str(), "job is known already");
-    None
 }
 
 fn job(pool: &Pool, event: &JobEvent, state: JobState, line: String) -> Job {

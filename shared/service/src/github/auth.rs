@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::http::{Call, Http, NOT_FOUND, Said, Status};
 use super::refusal::{not_the_app, refused};
-use super::{GitHubError, Permission, scope_path};
+use super::{GitHubError, Permission};
 use crate::config::GitHubLogin;
 use crate::secret::{Secret, SecretError, Secrets};
 
@@ -185,7 +185,7 @@ impl Auth {
         if let Some(installation) = installations.get(&account) {
             return Ok(*installation);
         }
-        let path = format!("{}/installation", scope_path(scope));
+        let path = format!("/{scope}/installation");
         let answer = http.send(&Call::get(DOING, &path), &|| app.jwt(), deadline, count).await;
         match answer.map_err(|error| not_the_app(error, SUSPENDED))? {
             Status::Ok(answer) => {

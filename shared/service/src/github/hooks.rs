@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::http::{Answer, Call, NOT_FOUND, Said, Status, within};
 use super::refusal::{FORBIDDEN, not_the_app};
-use super::{GitHub, GitHubError, PAGE, Permission, scope_path};
+use super::{GitHub, GitHubError, PAGE, Permission};
 
 /// An owner's hooks are read up to this many pages; GitHub allows twenty for each event.
 const HOOK_PAGES_MOST: usize = 5;
@@ -170,7 +170,7 @@ impl GitHub {
         if matches!(scope, Scope::Enterprise(_)) {
             return Ok(Vec::new());
         }
-        let path = format!("{}/hooks", scope_path(scope));
+        let path = format!("/{scope}/hooks");
         let mut hooks = Vec::new();
         for page in 1..=HOOK_PAGES_MOST {
             let call = Call::get(LOOKING, &path).needs(Permission::Webhooks);

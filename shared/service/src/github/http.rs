@@ -1,6 +1,6 @@
 //! One request to GitHub: headers, deadline, retries, and the answer typed by what the caller does next.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, LINK, RETRY_AFTER, USER_AGENT};
@@ -54,7 +54,7 @@ pub(super) struct Said {
 }
 
 /// There is no such thing, or it must not be seen.
-pub(super) const NOT_FOUND: u16 = 404;
+pub(crate) const NOT_FOUND: u16 = 404;
 /// There is such a thing already.
 pub(super) const CONFLICT: u16 = 409;
 /// It may not be done, or cannot be.
@@ -127,6 +127,8 @@ impl<'a> Call<'a> {
 pub(super) struct Http {
     api_url: String,
     client: OnceLock<reqwest::Client>,
+    /// Until when GitHub asked to be left alone.
+    limited: Mutex<Option<Instant>>,
 }
 
 /// Does work that may have to wait for others' calls, which have deadlines of their own.
@@ -147,7 +149,14 @@ struct Failed {
 
 impl Http {
     pub(super) fn new(api_url: String) -> Self {
-        Self { api_url, client: OnceLock::new() }
+        Self { api_url, client: OnceLock::new(), limited: Mutex::default() }
+    }
+
+    /// For how long GitHub asks to be left alone.
+    pub(super) fn limited_for(&self) -> Option<Duration> {
+        let until = (*self.limited.lock().ok()?)?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
     }
 
     /// Sends a request, again where that can help and the deadline allows it; `bearer` says who asks, anew for each try.
@@ -173,6 +182,11 @@ impl Http {
                 Ok(status) => return Ok(status),
                 Err(failed) => failed,
             };
+            if let GitHubError::RateLimited { retry_after, .. } = &failed.error
+                && let Ok(mut limited) = self.limited.lock()
+            {
+                *limited = Instant::now().checked_add(*retry_after);
+            }
             let Some(after) = failed.again_after else { return Err(failed.error) };
             let wait = after.max(crate::random::jitter(pause));
             if left == 0 || wait >= deadline.saturating_duration_since(Instant::now()) {

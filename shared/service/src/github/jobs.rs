@@ -10,7 +10,7 @@ use mayfly_core::policy::Scope;
 use serde::Deserialize;
 
 use super::http::Call;
-use super::{GitHub, GitHubError, PAGE, Permission, scope_path};
+use super::{GitHub, GitHubError, PAGE, Permission};
 
 /// A run's jobs are read up to this many pages; a matrix has at most 256 jobs.
 const JOB_PAGES_MOST: usize = 5;
@@ -109,7 +109,7 @@ impl GitHub {
     ) -> Result<JobEvent, GitHubError> {
         const DOING: &str = "looking a job up";
         let scope = Scope::Repository(repository.clone());
-        let path = format!("{}/actions/jobs/{job}", scope_path(&scope));
+        let path = format!("/{scope}/actions/jobs/{job}");
         let call = Call::get(DOING, &path).needs(Permission::Actions);
         let answer: JobAnswer = self.answer(&scope, installation, call, deadline).await?.read(DOING)?;
         Ok(answer.event(repository, installation))
@@ -126,7 +126,7 @@ impl GitHub {
     ) -> Result<RunsPage, GitHubError> {
         const DOING: &str = "listing a repository's runs";
         let scope = Scope::Repository(repository.clone());
-        let path = format!("{}/actions/runs", scope_path(&scope));
+        let path = format!("/{scope}/actions/runs");
         let call = Call::get(DOING, &path)
             .needs(Permission::Actions)
             .query("status", status.as_str())
@@ -148,7 +148,7 @@ impl GitHub {
     ) -> Result<Vec<JobEvent>, GitHubError> {
         const DOING: &str = "listing a run's jobs";
         let scope = Scope::Repository(repository.clone());
-        let path = format!("{}/actions/runs/{run}/jobs", scope_path(&scope));
+        let path = format!("/{scope}/actions/runs/{run}/jobs");
         let mut jobs = Vec::new();
         for page in 1..=JOB_PAGES_MOST {
             let call = Call::get(DOING, &path)

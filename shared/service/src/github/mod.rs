@@ -26,9 +26,11 @@ mod runners;
 
 use auth::Auth;
 pub use hooks::{Deliveries, Hook};
+pub(crate) use http::NOT_FOUND;
 use http::{Answer, Call, Http, Status, within};
 pub use jobs::{RunStatus, RunsPage};
-use refusal::{Permission, UNAUTHORIZED, hinted, refused};
+pub(crate) use refusal::UNAUTHORIZED;
+use refusal::{Permission, hinted, refused};
 pub use register::Registration;
 pub use runners::Removal;
 
@@ -65,6 +67,7 @@ pub enum GitHubError {
 
 /// GitHub's pages have at most so many entries (`per_page`).
 const PAGE: usize = 100;
+
 /// The client. Cheap to make: its connection, keys and tokens come when they are first needed.
 #[derive(Debug)]
 pub struct GitHub {
@@ -77,8 +80,6 @@ pub struct GitHub {
     /// With when they were read.
     repositories: Mutex<BTreeMap<Scope, (Instant, Vec<Repository>)>>,
     calls: AtomicU64,
-    /// Until when GitHub asked to be left alone.
-    limited: std::sync::Mutex<Option<Instant>>,
 }
 
 impl GitHub {
@@ -92,15 +93,12 @@ impl GitHub {
             hooks: Mutex::new(Vec::new()),
             repositories: Mutex::new(BTreeMap::new()),
             calls: AtomicU64::new(0),
-            limited: std::sync::Mutex::default(),
         }
     }
 
     /// For how long GitHub asks to be left alone, as far as this process was told: what can wait should.
     pub fn limited_for(&self) -> Option<Duration> {
-        let until = (*self.limited.lock().ok()?)?;
-        let left = until.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
+        self.http.limited_for()
     }
 
     /// How many requests were sent so far.
@@ -130,11 +128,6 @@ impl GitHub {
             }
             answer => answer,
         };
-        if let Err(GitHubError::RateLimited { retry_after, .. }) = &answer
-            && let Ok(mut limited) = self.limited.lock()
-        {
-            *limited = Instant::now().checked_add(*retry_after);
-        }
         answer.map_err(|error| hinted(scope, call.needs, error))
     }
 
@@ -157,13 +150,5 @@ impl GitHub {
         || {
             self.calls.fetch_add(1, Ordering::Relaxed);
         }
-    }
-}
-
-fn scope_path(scope: &Scope) -> String {
-    match scope {
-        Scope::Organization(login) => format!("/orgs/{login}"),
-        Scope::Repository(repository) => format!("/repos/{repository}"),
-        Scope::Enterprise(slug) => format!("/enterprises/{slug}"),
     }
 }

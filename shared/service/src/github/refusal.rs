@@ -6,7 +6,7 @@ use super::GitHubError;
 use super::http::{NOT_FOUND, Said};
 
 /// The credentials are not taken.
-pub(super) const UNAUTHORIZED: u16 = 401;
+pub(crate) const UNAUTHORIZED: u16 = 401;
 /// They are, but do not allow this.
 pub(super) const FORBIDDEN: u16 = 403;
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::http::{CONFLICT, Call, NOT_FOUND, Said, Status, within};
 use super::refusal::refused;
-use super::{GitHub, GitHubError, PAGE, Permission, Removal, scope_path};
+use super::{GitHub, GitHubError, PAGE, Permission, Removal};
 use crate::secret::Secret;
 
 /// An organization's runner groups are looked through for so many pages.
@@ -61,7 +61,7 @@ impl GitHub {
     ) -> Result<Registration, GitHubError> {
         const DOING: &str = "registering a runner";
         let group = self.group(pool, installation, deadline).await?;
-        let path = format!("{}/actions/runners/generate-jitconfig", scope_path(&pool.scope));
+        let path = format!("/{}/actions/runners/generate-jitconfig", pool.scope);
         let body = jit_request(runner, group, &pool.labels);
         // The second round is for a name that an earlier try of ours left behind.
         for _ in 0..2 {
@@ -107,7 +107,7 @@ impl GitHub {
         if let Some(id) = groups.get(&(pool.scope.clone(), name.clone())) {
             return Ok(*id);
         }
-        let path = format!("{}/actions/runner-groups", scope_path(&pool.scope));
+        let path = format!("/{}/actions/runner-groups", pool.scope);
         let mut seen = Vec::new();
         for page in 1..=GROUP_PAGES_MOST {
             let call = Call::get(DOING, &path).query("per_page", PAGE).query("page", page);

@@ -7,7 +7,7 @@ use mayfly_core::policy::Scope;
 use serde::Deserialize;
 
 use super::http::{Call, within};
-use super::{GitHub, GitHubError, PAGE, Permission, scope_path};
+use super::{GitHub, GitHubError, PAGE, Permission};
 
 /// So many pages of repositories are read.
 const PAGES_MOST: usize = 10;
@@ -63,7 +63,7 @@ impl GitHub {
         login: &Account,
         deadline: Instant,
     ) -> Result<Vec<Repository>, GitHubError> {
-        let of_organization = format!("{}/repos", scope_path(scope));
+        let of_organization = format!("/{scope}/repos");
         let mut repositories = Vec::new();
         let mut is_whole = false;
         for page in 1..=PAGES_MOST {

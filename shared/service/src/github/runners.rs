@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::http::{Call, NOT_FOUND, Said, Status};
 use super::refusal::refused;
-use super::{GitHub, GitHubError, PAGE, Permission, scope_path};
+use super::{GitHub, GitHubError, PAGE, Permission};
 
 /// A list of runners is read up to this many pages: ten thousand runners, as many as a runner group takes.
 const PAGES_MOST: usize = 100;
@@ -58,13 +58,13 @@ impl GitHub {
         installation: Option<InstallationId>,
         deadline: Instant,
     ) -> Result<Removal, GitHubError> {
-        let path = format!("{}/actions/runners/{runner}", scope_path(scope));
+        let path = format!("/{scope}/actions/runners/{runner}");
         let call = Call::delete(REMOVING, &path);
         match self.send(scope, installation, call, deadline).await? {
             Status::Ok(_) => Ok(Removal::Gone),
             Status::Said(said @ Said { status: NOT_FOUND, .. }) => {
                 // Also what it answers to those who must not see the runner; only who sees the others knows it is gone.
-                let path = format!("{}/actions/runners", scope_path(scope));
+                let path = format!("/{scope}/actions/runners");
                 let list = Call::get(REMOVING, &path).query("per_page", 1);
                 match self.send(scope, installation, list, deadline).await? {
                     Status::Ok(_) => Ok(Removal::Gone),
@@ -98,7 +98,7 @@ impl GitHub {
         deadline: Instant,
     ) -> Result<Option<RunnerId>, GitHubError> {
         const DOING: &str = "looking a runner up";
-        let path = format!("{}/actions/runners", scope_path(scope));
+        let path = format!("/{scope}/actions/runners");
         let call = Call::get(DOING, &path).query("name", name).query("per_page", PAGE);
         let answer: RunnersAnswer = self.answer(scope, installation, call, deadline).await?.read(DOING)?;
         let same = answer.runners.into_iter().find(|found| found.name == name);
@@ -145,7 +145,7 @@ impl GitHub {
         number: usize,
         deadline: Instant,
     ) -> Result<Page, GitHubError> {
-        let path = format!("{}/actions/runners", scope_path(scope));
+        let path = format!("/{scope}/actions/runners");
         let call = Call::get(LISTING, &path).query("per_page", PAGE).query("page", number);
         let answer: RunnersAnswer = self.answer(scope, None, call, deadline).await?.read(LISTING)?;
         let runners = answer.runners.into_iter().map(SeenRunner::from).collect();

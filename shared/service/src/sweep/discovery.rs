@@ -11,7 +11,7 @@ use mayfly_core::event::{Change, JobEvent};
 use mayfly_core::ids::Repository;
 
 use super::Source;
-use crate::github::{GitHub, GitHubError, RunStatus, RunsPage};
+use crate::github::{GitHub, GitHubError, NOT_FOUND, RunStatus, RunsPage, UNAUTHORIZED};
 use crate::mayfly::Mayfly;
 
 /// Runs that have not begun first; then those that have, whose other jobs (of a matrix, or behind `needs`) may be queued.
@@ -26,9 +26,6 @@ const EARNED: u32 = 2;
 const CALLS_MOST: u32 = 100;
 /// A list of jobs has a hundred on each page.
 const JOBS_PAGE: usize = 100;
-
-const UNAUTHORIZED: u16 = 401;
-const NOT_FOUND: u16 = 404;
 
 /// Where the next sweep goes on looking. As text: `owner/name status page run`, with `-` for no run; empty for the beginning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,13 +1,11 @@
-//! What no event told, or none did yet: recorded as if one had, or asked for again.
-
-use std::time::Instant;
+//! What no event told: recorded as if one had.
 
 use mayfly_core::event::{Change, JobEvent};
 use mayfly_core::ids::{JobId, SlotIndex};
 use mayfly_core::job::{Job, JobState, Moment, Waiting};
-use mayfly_core::policy::{Pool, Scope};
+use mayfly_core::policy::Pool;
 
-use super::execute::StepError;
+use super::execute::{LOST, StepError};
 use crate::clock;
 use crate::events::Follow;
 use crate::mayfly::Mayfly;
@@ -66,7 +64,7 @@ impl Mayfly {
             }
         };
         let waits = self.requeue(pool, job.id, lost, "neither the queue nor a slot knew it").await?;
-        Ok(if waits { "it waits again" } else { "somebody else was quicker" }.to_owned())
+        Ok(if waits { "it waits again" } else { LOST }.to_owned())
     }
 
     /// A job in the queue of a pool that is configured no more goes to one that is. In between it is held, as one that
@@ -88,29 +86,5 @@ impl Mayfly {
         }
         self.ledger.drop_waiting(&old, waiting).await?;
         self.tell(pool, event, turn).await
-    }
-
-    /// Asks GitHub to deliver an event again; counted beforehand, so that it is never asked for without end.
-    pub(super) async fn redeliver(
-        &self,
-        hook: &str,
-        guid: &str,
-        attempt: u64,
-        times: u32,
-        deadline: Instant,
-    ) -> Result<String, StepError> {
-        let scopes: Vec<Scope> = self.policy.pools.iter().map(|pool| pool.scope.clone()).collect();
-        let hooks = self.hooks(&scopes, deadline).await?;
-        let Some(hook) = hooks.iter().find(|known| known.to_string() == hook) else {
-            return Ok("its hook is gone".to_owned());
-        };
-        if self.github.limited_for().is_some() {
-            return Ok("not asked for: GitHub asks to be left alone".to_owned());
-        }
-        if !self.ledger.redelivery(guid, times, clock::now()).await? {
-            return Ok("somebody else was quicker".to_owned());
-        }
-        self.github.redeliver(hook, attempt, deadline).await?;
-        Ok("asked for again".to_owned())
     }
 }

@@ -142,35 +142,13 @@ impl Mayfly {
     }
 
     async fn step_without_pool(&self, action: &Action, turn: Turn) -> Result<String, StepError> {
-        match action {
-            Action::Redeliver { hook, guid, attempt, times } => {
-                self.redeliver(hook, guid, *attempt, *times, turn.deadline).await
-            }
-            // It is off, so no runner of it can be busy.
-            Action::Sweep { vm } => {
-                self.delete_vm(&vm.name, &vm.place, turn.deadline).await;
-                Ok("it is being deleted".to_owned())
-            }
-            Action::Release { .. }
-            | Action::Delete { .. }
-            | Action::Retire { .. }
-            | Action::Adopt { .. }
-            | Action::Online { .. }
-            | Action::Taken { .. }
-            | Action::Spare { .. }
-            | Action::Settle { .. }
-            | Action::Assign { .. }
-            | Action::Serve { .. }
-            | Action::Warm { .. }
-            | Action::Unregister { .. }
-            | Action::Tell { .. }
-            | Action::Requeue { .. }
-            | Action::Move { .. }
-            | Action::Drop { .. }
-            | Action::BootFailed { .. }
-            | Action::Recover
-            | Action::Limit { .. } => Err(StepError::UnknownPool),
+        if let Action::Redeliver { hook, guid, attempt, times } = action {
+            return self.redeliver(hook, guid, *attempt, *times, turn.deadline).await;
         }
+        // A VM of a pool that nobody knows is planned to go only when it is off, so no runner of it can be busy.
+        let Action::Sweep { vm } = action else { return Err(StepError::UnknownPool) };
+        self.delete_vm(&vm.name, &vm.place, turn.deadline).await;
+        Ok("it is being deleted".to_owned())
     }
 }
 

@@ -13,9 +13,11 @@ use crate::store::{Memory, StoreError};
 
 mod calls;
 mod deeds;
+mod deliveries;
 mod discovery;
 mod events;
 mod execute;
+mod jobs;
 mod observe;
 mod report;
 
