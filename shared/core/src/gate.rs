@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::policy::{Pool, Timing};
+use crate::policy::{Placement, Pool, Timing};
 use crate::slot::later;
 
 /// What is known of a pool beyond its slots and jobs. All of it is advice, except `draining`.
@@ -142,20 +142,23 @@ fn boot_pause(failures: u32, boot_timeout: Duration) -> Duration {
     }
 }
 
-/// Until when every place of every placement cools down; `None` where one does not, or where places are not known
-/// beforehand.
+/// Until when every place of every placement cools down; `None` where one does not.
 fn full_until(pool: &Pool, state: &PoolState, now: Timestamp) -> Option<Timestamp> {
     let mut earliest = None;
     for placement in &pool.placements {
-        let places = placement.places();
-        if places.is_empty() {
-            return None;
-        }
-        for place in places {
-            let until = state.cooling.get(&format!("{}/{place}", placement.provider));
-            let until = until.copied().filter(|until| *until > now)?;
-            earliest = Some(earliest.map_or(until, |before: Timestamp| before.min(until)));
-        }
+        let until = cools_until(placement, state, now)?;
+        earliest = Some(earliest.map_or(until, |before: Timestamp| before.min(until)));
+    }
+    earliest
+}
+
+/// Until when every place of a placement cools down; `None` where one does not.
+pub fn cools_until(placement: &Placement, state: &PoolState, now: Timestamp) -> Option<Timestamp> {
+    let mut earliest = None;
+    for place in placement.places() {
+        let until = state.cooling.get(&format!("{}/{place}", placement.provider));
+        let until = until.copied().filter(|until| *until > now)?;
+        earliest = Some(earliest.map_or(until, |before: Timestamp| before.min(until)));
     }
     earliest
 }

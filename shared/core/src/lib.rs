@@ -14,6 +14,7 @@
 //! - [`crossing`]: what follows when GitHub gave a runner another job than the one it was made for
 //! - [`gate`]: whether a pool may start VMs now
 //! - [`zones`]: in which order zones are tried
+//! - [`room`]: where a cluster of hosts has room for one more VM
 //! - [`sweep`]: the world as observed, and the plan that repairs it
 
 pub mod candidates;
@@ -24,6 +25,7 @@ pub mod ids;
 pub mod job;
 pub mod labels;
 pub mod policy;
+pub mod room;
 pub mod route;
 pub mod slot;
 pub mod sweep;

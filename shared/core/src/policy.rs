@@ -127,11 +127,11 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// The places that are tried, by name; empty where only the provider knows them.
-    pub fn places(&self) -> Vec<&str> {
+    /// The places that may be full for a while, by name: zones, or a whole cluster as far as a template is concerned.
+    pub fn places(&self) -> Vec<String> {
         match &self.kind {
-            PlacementKind::Gcp(gcp) => gcp.zones.iter().map(Zone::as_str).collect(),
-            PlacementKind::Proxmox(_) => Vec::new(),
+            PlacementKind::Gcp(gcp) => gcp.zones.iter().map(Zone::to_string).collect(),
+            PlacementKind::Proxmox(proxmox) => vec![proxmox.place()],
         }
     }
 }
@@ -169,6 +169,13 @@ pub struct ProxmoxPlacement {
     pub storage: Option<String>,
     /// The Proxmox resource pool the clones join.
     pub pool: Option<String>,
+}
+
+impl ProxmoxPlacement {
+    /// What it is called among the places that cool down.
+    pub fn place(&self) -> String {
+        format!("template {}", self.template)
+    }
 }
 
 /// Waits that are no pool's own.

@@ -54,6 +54,16 @@ impl Purpose {
 pub enum Phase {
     /// Taken; the registration and the VM are being asked for, since [`Slot::reserved_at`].
     Reserved,
+    /// The provider makes the VM in several steps, and somebody has to see to each of them; it was asked for at
+    /// [`Slot::reserved_at`]. Its runner is registered with the last step.
+    Creating {
+        /// The machine.
+        machine: Machine,
+        /// How far it is.
+        step: MakingStep,
+        /// Until then an invocation is at it, so that no second one needs to be.
+        leased_until: Timestamp,
+    },
     /// The provider accepted the create; GitHub has not seen the runner yet.
     Booting {
         /// The machine.
@@ -91,8 +101,34 @@ pub enum Phase {
 pub struct Machine {
     /// Where the VM is.
     pub vm: VmPlace,
-    /// The registration at GitHub.
-    pub runner_id: RunnerId,
+    /// The registration at GitHub; `None` where the VM gets it with the last step of its making, or an event overtook the
+    /// record of that.
+    pub runner_id: Option<RunnerId>,
+}
+
+/// The steps in which a provider makes a VM that does not come in one piece: on Proxmox a template is cloned, the clone is
+/// started, and what its runner needs is handed over through the guest agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MakingStep {
+    /// The template is being cloned.
+    Cloning {
+        /// By which of the provider's tasks; `None` where the record of it was lost.
+        task: Option<String>,
+    },
+    /// The clone is whole, and is being started.
+    Starting,
+    /// The VM runs; its guest agent does not answer yet.
+    WaitingForAgent,
+}
+
+impl fmt::Display for MakingStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cloning { .. } => "cloning",
+            Self::Starting => "starting",
+            Self::WaitingForAgent => "waiting for the guest agent",
+        })
+    }
 }
 
 /// Where a VM is; with its name that identifies it.
@@ -119,6 +155,25 @@ pub enum SlotEvent {
         /// The machine.
         machine: Machine,
     },
+    /// The VM is made in steps, and this is how far it is; told again when it had to be made in another place.
+    Making {
+        /// Where the VM is.
+        vm: VmPlace,
+        /// How far it is.
+        step: MakingStep,
+        /// Until when an invocation is at it.
+        leased_until: Timestamp,
+    },
+    /// An invocation takes up the making of a VM that nobody is at any more.
+    TakenUp {
+        /// Until when it is at it.
+        leased_until: Timestamp,
+    },
+    /// The guest of a VM that was made in steps has all that its runner needs.
+    HandedOver {
+        /// The registration at GitHub.
+        runner_id: RunnerId,
+    },
     /// GitHub sees the runner, without a job.
     Online,
     /// The runner took a job; told late when GitHub's list of runners told already that it is busy ([`Slot::taken`]).
@@ -143,6 +198,8 @@ pub enum SlotEvent {
 pub enum PhaseKind {
     /// [`Phase::Reserved`]
     Reserved,
+    /// [`Phase::Creating`]
+    Creating,
     /// [`Phase::Booting`]
     Booting,
     /// [`Phase::Idle`]
@@ -155,12 +212,14 @@ pub enum PhaseKind {
 
 impl PhaseKind {
     /// All of them, in the order of a runner's life.
-    pub const ALL: [Self; 5] = [Self::Reserved, Self::Booting, Self::Idle, Self::Busy, Self::Deleting];
+    pub const ALL: [Self; 6] =
+        [Self::Reserved, Self::Creating, Self::Booting, Self::Idle, Self::Busy, Self::Deleting];
 
     /// The name in the table.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reserved => "reserved",
+            Self::Creating => "creating",
             Self::Booting => "booting",
             Self::Idle => "idle",
             Self::Busy => "busy",
@@ -193,13 +252,15 @@ impl SlotEvent {
     /// refuses exactly what [`Slot::apply`] refuses. Two events ask for more than the phase: a job starts on a busy
     /// runner only where that runner's job is not known, and a deletion is watched by one at a time.
     pub fn allowed_in(&self) -> &'static [PhaseKind] {
-        use PhaseKind::{Booting, Busy, Deleting, Idle, Reserved};
+        use PhaseKind::{Booting, Busy, Creating, Deleting, Idle, Reserved};
         match self {
-            Self::Placed { .. } => &[Reserved, Booting],
+            Self::Placed { .. } => &[Reserved, Creating, Booting],
+            Self::Making { .. } => &[Reserved, Creating],
+            Self::TakenUp { .. } | Self::HandedOver { .. } => &[Creating],
             Self::Online => &[Booting],
-            Self::Started { .. } => &[Reserved, Booting, Idle, Busy],
-            Self::Ended => &[Reserved, Booting, Idle, Busy],
-            Self::Retired => &[Reserved, Booting, Idle],
+            Self::Started { .. } => &[Reserved, Creating, Booting, Idle, Busy],
+            Self::Ended => &[Reserved, Creating, Booting, Idle, Busy],
+            Self::Retired => &[Reserved, Creating, Booting, Idle],
             Self::Watched { .. } => &[Deleting],
         }
     }
@@ -210,6 +271,7 @@ impl Phase {
     pub fn kind(&self) -> PhaseKind {
         match self {
             Self::Reserved => PhaseKind::Reserved,
+            Self::Creating { .. } => PhaseKind::Creating,
             Self::Booting { .. } => PhaseKind::Booting,
             Self::Idle { .. } => PhaseKind::Idle,
             Self::Busy { .. } => PhaseKind::Busy,
@@ -221,7 +283,9 @@ impl Phase {
     pub(crate) fn machine_mut(&mut self) -> Option<&mut Machine> {
         match self {
             Self::Reserved => None,
-            Self::Booting { machine, .. } | Self::Idle { machine, .. } => Some(machine),
+            Self::Creating { machine, .. } | Self::Booting { machine, .. } | Self::Idle { machine, .. } => {
+                Some(machine)
+            }
             Self::Busy { machine, .. } | Self::Deleting { machine, .. } => machine.as_mut(),
         }
     }
@@ -230,7 +294,9 @@ impl Phase {
     pub fn machine(&self) -> Option<&Machine> {
         match self {
             Self::Reserved => None,
-            Self::Booting { machine, .. } | Self::Idle { machine, .. } => Some(machine),
+            Self::Creating { machine, .. } | Self::Booting { machine, .. } | Self::Idle { machine, .. } => {
+                Some(machine)
+            }
             Self::Busy { machine, .. } | Self::Deleting { machine, .. } => machine.as_ref(),
         }
     }
@@ -245,7 +311,7 @@ impl Slot {
     /// Since when it is in its phase.
     pub fn since(&self) -> Timestamp {
         match self.phase {
-            Phase::Reserved => self.reserved_at,
+            Phase::Reserved | Phase::Creating { .. } => self.reserved_at,
             Phase::Booting { since, .. }
             | Phase::Idle { since, .. }
             | Phase::Busy { since, .. }
@@ -264,6 +330,30 @@ impl Slot {
             SlotEvent::Placed { machine } => {
                 (self.purpose, Phase::Booting { machine: machine.clone(), since: now })
             }
+            SlotEvent::Making { vm, step, leased_until } => {
+                let machine = Machine { vm: vm.clone(), runner_id: None };
+                (self.purpose, Phase::Creating { machine, step: step.clone(), leased_until: *leased_until })
+            }
+            SlotEvent::TakenUp { leased_until } => match &self.phase {
+                Phase::Creating { machine, step, leased_until: before } if *before < now => {
+                    let (machine, step) = (machine.clone(), step.clone());
+                    (self.purpose, Phase::Creating { machine, step, leased_until: *leased_until })
+                }
+                Phase::Reserved
+                | Phase::Creating { .. }
+                | Phase::Booting { .. }
+                | Phase::Idle { .. }
+                | Phase::Busy { .. }
+                | Phase::Deleting { .. } => return Err(Refused { phase: kind }),
+            },
+            SlotEvent::HandedOver { runner_id } => match machine {
+                Some(Machine { vm, .. }) => {
+                    let machine = Machine { vm, runner_id: Some(*runner_id) };
+                    // Asked for long ago: `boot_timeout` counts from then.
+                    (self.purpose, Phase::Booting { machine, since: self.reserved_at })
+                }
+                None => return Err(Refused { phase: kind }),
+            },
             SlotEvent::Online => match machine {
                 Some(machine) => (self.purpose, Phase::Idle { machine, since: now }),
                 None => return Err(Refused { phase: kind }),
@@ -290,6 +380,9 @@ impl Slot {
         let displaced = match event {
             SlotEvent::Started { job } => self.left_over().filter(|left| left != job),
             SlotEvent::Placed { .. }
+            | SlotEvent::Making { .. }
+            | SlotEvent::TakenUp { .. }
+            | SlotEvent::HandedOver { .. }
             | SlotEvent::Online
             | SlotEvent::Ended
             | SlotEvent::Retired
@@ -298,8 +391,8 @@ impl Slot {
         Ok(Slot { purpose, displaced, phase, ..self.clone() })
     }
 
-    /// In which phases GitHub's list of runners can tell something new by saying that a runner is busy. A reserved slot
-    /// is left to the record of its create, or to the event.
+    /// In which phases GitHub's list of runners can tell something new by saying that a runner is busy. A slot before
+    /// that is left to the record of its create, or to the event.
     pub const TAKEN_IN: [PhaseKind; 2] = [PhaseKind::Booting, PhaseKind::Idle];
 
     /// The slot after GitHub said that its runner is busy, with a job that is not known: the event that tells of it is

@@ -1,8 +1,8 @@
 use super::*;
-use crate::sweep::fixtures::{at, booting, busy, deleting, idle, machine, slot};
+use crate::sweep::fixtures::{at, booting, busy, creating, deleting, idle, machine, slot};
 
 fn all_phases() -> Vec<Slot> {
-    let phases = [Phase::Reserved, booting(), idle(), busy(), deleting()];
+    let phases = [Phase::Reserved, creating(MakingStep::Starting, 5), booting(), idle(), busy(), deleting()];
     let meant = phases.into_iter().map(|phase| slot(3, 1, phase));
     meant.chain([taken()]).collect()
 }
@@ -15,6 +15,9 @@ fn taken() -> Slot {
 fn all_events() -> Vec<SlotEvent> {
     vec![
         SlotEvent::Placed { machine: machine() },
+        SlotEvent::Making { vm: machine().vm, step: MakingStep::Starting, leased_until: at(40) },
+        SlotEvent::TakenUp { leased_until: at(40) },
+        SlotEvent::HandedOver { runner_id: RunnerId(5) },
         SlotEvent::Online,
         SlotEvent::Started { job: JobId(9) },
         SlotEvent::Ended,
@@ -42,14 +45,15 @@ fn the_table_of_transitions() {
         })
         .collect();
     let expected = [
-        "         placed   online   started  ended    retired  watched  taken",
-        "reserved booting  -        busy     deleting deleting -        -",
-        "booting  booting  idle     busy     deleting deleting -        busy",
-        "idle     -        -        busy     deleting deleting -        busy",
-        "busy     -        -        -        deleting -        -        -",
-        "deleting -        -        -        -        -        deleting -",
+        "         placed   making   taken up handed   online   started  ended    retired  watched  taken",
+        "reserved booting  creating -        -        -        busy     deleting deleting -        -",
+        "creating booting  creating creating booting  -        busy     deleting deleting -        -",
+        "booting  booting  -        -        -        idle     busy     deleting deleting -        busy",
+        "idle     -        -        -        -        -        busy     deleting deleting -        busy",
+        "busy     -        -        -        -        -        -        deleting -        -        -",
+        "deleting -        -        -        -        -        -        -        -        deleting -",
         // With a job that is not known.
-        "busy     -        -        busy     deleting -        -        -",
+        "busy     -        -        -        -        -        busy     deleting -        -        -",
     ];
     assert_eq!(table.len() + 1, expected.len());
     for (row, expected) in table.iter().zip(&expected[1..]) {
@@ -96,4 +100,29 @@ fn who_runs_the_job_is_what_github_says_not_what_was_meant() {
     assert_eq!((started.purpose, started.displaced), (Purpose::Job(JobId(9)), Some(JobId(1))));
     let as_meant = slot(3, 1, idle()).apply(&SlotEvent::Started { job: JobId(1) }, at(10)).unwrap();
     assert_eq!(as_meant.displaced, None);
+}
+
+#[test]
+fn a_vm_that_is_made_in_steps_is_one_invocations_at_a_time() {
+    let until = |at: Timestamp| SlotEvent::TakenUp { leased_until: at };
+    let leased = slot(3, 1, creating(MakingStep::WaitingForAgent, 20));
+    assert!(leased.apply(&until(at(60)), at(20)).is_err(), "it is leased until then");
+    let taken_up = leased.apply(&until(at(60)), at(21)).unwrap();
+    assert_eq!(taken_up.phase, creating(MakingStep::WaitingForAgent, 60));
+}
+
+#[test]
+fn a_vm_that_was_made_in_steps_boots_since_it_was_asked_for() {
+    let made = slot(3, 1, creating(MakingStep::WaitingForAgent, 20));
+    let booting = made.apply(&SlotEvent::HandedOver { runner_id: RunnerId(5) }, at(300)).unwrap();
+    assert_eq!(booting.since(), made.reserved_at);
+    assert_eq!(booting.phase.machine().unwrap().runner_id, Some(RunnerId(5)));
+}
+
+#[test]
+fn an_event_that_overtakes_the_hand_over_keeps_the_place() {
+    let made = slot(3, 1, creating(MakingStep::WaitingForAgent, 20));
+    let busy = made.apply(&SlotEvent::Started { job: JobId(9) }, at(30)).unwrap();
+    let machine = busy.phase.machine().unwrap();
+    assert_eq!((&machine.vm, machine.runner_id), (&crate::sweep::fixtures::machine().vm, None));
 }

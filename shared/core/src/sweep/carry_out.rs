@@ -38,8 +38,12 @@ impl Aftermath {
                 self.end(slot);
             }
             Action::Adopt { slot, vm } => {
-                let machine = Machine { vm: vm.place.clone(), runner_id: crate::ids::RunnerId(77) };
+                let machine = Machine { vm: vm.place.clone(), runner_id: Some(crate::ids::RunnerId(77)) };
                 self.happens(&slot.runner, &SlotEvent::Placed { machine });
+            }
+            Action::Advance { slot } => {
+                let handed_over = SlotEvent::HandedOver { runner_id: crate::ids::RunnerId(77) };
+                self.happens(&slot.runner, &handed_over);
             }
             Action::Online { slot } => self.happens(&slot.runner, &SlotEvent::Online),
             Action::Taken { slot } => self.taken(slot),
@@ -207,6 +211,7 @@ pub fn removals(plans: &[Plan]) -> BTreeMap<String, u32> {
             Action::Redeliver { guid, .. } => format!("delivery {guid}"),
             Action::Release { .. }
             | Action::Adopt { .. }
+            | Action::Advance { .. }
             | Action::Online { .. }
             | Action::Taken { .. }
             | Action::Spare { .. }

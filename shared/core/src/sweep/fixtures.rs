@@ -1,6 +1,6 @@
 //! Small worlds for tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
@@ -13,8 +13,10 @@ use crate::ids::{
 };
 use crate::job::{Job, JobState, Waiting};
 use crate::labels::Labels;
-use crate::policy::{GcpPlacement, Placement, PlacementKind, Platform, Policy, Pool, Scope, Timing};
-use crate::slot::{Machine, Phase, Purpose, Slot, VmPlace};
+use crate::policy::{
+    GcpPlacement, Placement, PlacementKind, Platform, Policy, Pool, ProxmoxPlacement, Scope, Timing,
+};
+use crate::slot::{Machine, MakingStep, Phase, Purpose, Slot, VmPlace};
 use crate::sweep::{Action, Next, Observed, Plan, PoolLedger, SeenRunner, Vm, VmState, World, plan};
 
 /// A moment, in seconds from some beginning.
@@ -53,6 +55,13 @@ pub fn pool(name: &str, labels: &[&str]) -> Pool {
             }),
         }],
     }
+}
+
+/// The pool `linux` with a placement that makes VMs in steps.
+pub fn lab_pool() -> Pool {
+    let template = ProxmoxPlacement { template: 8000, full_clone: false, storage: None, pool: None };
+    let placements = vec![Placement { provider: provider(), kind: PlacementKind::Proxmox(template) }];
+    Pool { placements, ..pool("linux", &["Linux"]) }
 }
 
 pub fn provider() -> ProviderName {
@@ -97,7 +106,13 @@ pub fn slot(index: u16, job: u64, phase: Phase) -> Slot {
 }
 
 pub fn machine() -> Machine {
-    Machine { vm: VmPlace { provider: provider(), at: "us-east1-c".into() }, runner_id: RunnerId(77) }
+    Machine { vm: VmPlace { provider: provider(), at: "us-east1-c".into() }, runner_id: Some(RunnerId(77)) }
+}
+
+/// Made in steps, leased until then.
+pub fn creating(step: MakingStep, leased_until: i64) -> Phase {
+    let machine = Machine { runner_id: None, ..machine() };
+    Phase::Creating { machine, step, leased_until: at(leased_until) }
 }
 
 pub fn booting() -> Phase {
@@ -133,7 +148,7 @@ pub fn scope() -> Scope {
 /// offline, of idle ones online, of busy ones busy.
 pub fn world(slots: Vec<Slot>, waiting: Vec<Waiting>, vms: Vec<Vm>) -> World {
     let runners = slots.iter().filter_map(|slot| match slot.phase {
-        Phase::Reserved | Phase::Deleting { .. } => None,
+        Phase::Reserved | Phase::Creating { .. } | Phase::Deleting { .. } => None,
         Phase::Booting { .. } => Some(seen(&slot.runner, false, false)),
         Phase::Idle { .. } => Some(seen(&slot.runner, true, false)),
         Phase::Busy { .. } => Some(seen(&slot.runner, true, true)),
@@ -146,6 +161,8 @@ pub fn world(slots: Vec<Slot>, waiting: Vec<Waiting>, vms: Vec<Vm>) -> World {
         pools: vec![ledger],
         removed: Vec::new(),
         vms: BTreeMap::from([(provider(), Observed::Known { at: at(LATER), value: vms })]),
+        unseen: BTreeSet::new(),
+        room: BTreeMap::new(),
         runners: BTreeMap::from([(scope(), Observed::Known { at: at(LATER), value: runners })]),
         jobs: BTreeMap::new(),
         told: Vec::new(),

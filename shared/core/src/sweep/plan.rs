@@ -92,6 +92,11 @@ pub enum Action {
         /// Its VM.
         vm: Vm,
     },
+    /// A VM that is made in steps, and that nobody is at any more, is taken further.
+    Advance {
+        /// The slot as it was observed.
+        slot: Slot,
+    },
     /// GitHub sees the runner: it has booted.
     Online {
         /// The slot as it was observed.

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use super::plan::{Action, LeftAlone, Next, Plan, Step, Wait};
 use super::world::{Index, PoolLedger, Sighting};
 use crate::event::Change;
-use crate::gate::{Closed, boots_fail, closed, is_in_trouble};
+use crate::gate::{Closed, boots_fail, closed, cools_until, is_in_trouble};
 use crate::ids::{JobId, SlotIndex};
 use crate::job::{Job, JobState, Waiting};
-use crate::policy::{Pool, Timing};
+use crate::policy::{Placement, Pool, Timing};
 use crate::slot::{Phase, PhaseKind, Purpose, Slot, earlier, later};
 
 /// Whether a slot's job still counts on it.
@@ -45,6 +45,8 @@ pub(super) struct PoolPlanner<'a, 'plan> {
     pub warm: u16,
     /// How many VMs may still be started, where failures ask for care.
     trials: Option<u32>,
+    /// For how many VMs there is room, beside that which a VM leaves that went; `None` where that is not known.
+    room: Option<u32>,
     /// The jobs that wait, without those that need no runner any more, GitHub says.
     queue: std::vec::IntoIter<&'a Waiting>,
     queued: BTreeSet<JobId>,
@@ -72,6 +74,7 @@ pub(super) fn repair<'a>(index: &Index<'a>, pool: &'a Pool, ledger: &'a PoolLedg
         freed: Vec::new(),
         warm: 0,
         trials: trials(ledger),
+        room: room(index, pool, ledger),
         queue: ledger.waiting.iter().filter(still_waits).collect::<Vec<_>>().into_iter(),
         queued: ledger.waiting.iter().map(|waiting| waiting.job).collect(),
         plan,
@@ -91,9 +94,21 @@ pub(super) fn repair<'a>(index: &Index<'a>, pool: &'a Pool, ledger: &'a PoolLedg
 
 /// With failures in a row one VM is tried at a time, and none while the boot of another is awaited.
 fn trials(ledger: &PoolLedger) -> Option<u32> {
-    let coming_up = |slot: &&Slot| matches!(slot.phase.kind(), PhaseKind::Reserved | PhaseKind::Booting);
+    use PhaseKind::{Booting, Creating, Reserved};
+    let coming_up = |slot: &&Slot| matches!(slot.phase.kind(), Reserved | Creating | Booting);
     let awaited = boots_fail(&ledger.state) && ledger.slots.iter().any(|slot| coming_up(&slot));
     is_in_trouble(&ledger.state).then_some(u32::from(!awaited))
+}
+
+/// For how many VMs the placements that do not cool down have room together; `None` where one does not say.
+fn room(index: &Index<'_>, pool: &Pool, ledger: &PoolLedger) -> Option<u32> {
+    let open = |placement: &&Placement| cools_until(placement, &ledger.state, index.world.now).is_none();
+    let mut rooms = pool.placements.iter().filter(open).map(|placement| {
+        let places = placement.places().into_iter();
+        let rooms = places.map(|place| index.world.room.get(&(placement.provider.clone(), place)).copied());
+        rooms.sum::<Option<u32>>()
+    });
+    rooms.try_fold(0u32, |sum, room| Some(sum.saturating_add(room?)))
 }
 
 impl<'a> PoolPlanner<'a, '_> {
@@ -102,8 +117,7 @@ impl<'a> PoolPlanner<'a, '_> {
     fn note_limit(&mut self) {
         let highest = self.ledger.slots.iter().map(|slot| slot.runner.slot().0.saturating_add(1)).max();
         let limit = highest.unwrap_or(0).max(self.limit);
-        let removed = self.closed == Some(Closed::Removed);
-        if !removed && self.ledger.state.limit != Some(limit) {
+        if !self.is_removed() && self.ledger.state.limit != Some(limit) {
             self.act(Action::Limit { limit }, "how far the pool's slots reach is remembered", self.now);
         }
     }
@@ -153,7 +167,7 @@ impl<'a> PoolPlanner<'a, '_> {
             PhaseKind::Idle | PhaseKind::Busy => true,
             // It has run its job to the end.
             PhaseKind::Deleting => slot.purpose.job().is_some_and(|job| self.is_over(job)),
-            PhaseKind::Reserved | PhaseKind::Booting => false,
+            PhaseKind::Reserved | PhaseKind::Creating | PhaseKind::Booting => false,
         };
         up && slot.since() > moment && boot_ends > moment
     }
@@ -243,8 +257,13 @@ impl<'a> PoolPlanner<'a, '_> {
         self.warm = kept;
     }
 
-    fn is_drained(&self) -> bool {
-        matches!(self.closed, Some(Closed::Draining | Closed::Removed))
+    pub fn is_drained(&self) -> bool {
+        self.is_removed() || self.closed == Some(Closed::Draining)
+    }
+
+    /// Whether the pool is configured no more.
+    pub fn is_removed(&self) -> bool {
+        self.closed == Some(Closed::Removed)
     }
 
     /// A spare runner of which `kept` younger ones are kept: how many are then.
@@ -281,9 +300,10 @@ impl<'a> PoolPlanner<'a, '_> {
         taken.extend(&self.ledger.unreadable);
         for index in (0..self.limit).map(SlotIndex).filter(|index| !taken.contains(index)) {
             let wanted = self.queue.len() > 0 || self.warm < self.pool.min_runners;
-            if !wanted || !self.may_start(index) {
+            if !wanted || self.room == Some(0) || !self.may_start(index) {
                 return;
             }
+            self.room = self.room.map(|room| room - 1);
             match self.queue.next() {
                 Some(waiting) => {
                     let action = Action::Serve { index, waiting: waiting.clone() };
@@ -300,10 +320,11 @@ impl<'a> PoolPlanner<'a, '_> {
     /// Those that are left in the queue are told why.
     fn waits(&mut self) {
         let full = || format!("its pool is full: all {} runners are taken", self.limit);
-        let why = match (&self.closed, self.trials) {
-            (Some(closed), _) => closed.to_string(),
-            (None, Some(0)) => self.careful(),
-            (None, Some(_) | None) => full(),
+        let why = match (&self.closed, self.trials, self.room) {
+            (Some(closed), ..) => closed.to_string(),
+            (None, Some(0), _) => self.careful(),
+            (None, _, Some(0)) => "no placement has room for another VM".to_owned(),
+            (None, ..) => full(),
         };
         for waiting in self.queue.clone() {
             let (pool, job, since) = (self.pool.name.clone(), waiting.job, waiting.queued_at);

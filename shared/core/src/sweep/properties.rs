@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::carry_out::{carry_out, removals};
 use super::fixtures::{
-    at, booting, busy, deleting, idle, planned_with, policy, pool, provider, runner, scope, seen, slot,
-    unknown, vm, waiting, world,
+    at, booting, busy, creating, deleting, idle, planned_with, policy, pool, provider, runner, scope, seen,
+    slot, unknown, vm, waiting, world,
 };
 use super::world::{Index, Presence, Sighting};
 use super::{Action, Attempt, Failures, Next, Observed, Plan, VmState, World};
@@ -16,7 +16,7 @@ use crate::gate::Trouble;
 use crate::ids::{JobId, RunnerName, SlotIndex};
 use crate::job::JobState;
 use crate::policy::Pool;
-use crate::slot::{Phase, PhaseKind, Purpose, Slot};
+use crate::slot::{MakingStep, Phase, PhaseKind, Purpose, Slot};
 
 const LIMIT: u16 = 10;
 
@@ -25,7 +25,17 @@ fn linux(min_runners: u16) -> Pool {
 }
 
 fn any_phase() -> impl Strategy<Value = Phase> {
-    prop_oneof![Just(Phase::Reserved), Just(booting()), Just(idle()), Just(busy()), Just(deleting())]
+    let plain =
+        prop_oneof![Just(Phase::Reserved), Just(booting()), Just(idle()), Just(busy()), Just(deleting())];
+    prop_oneof![5 => plain, 1 => (any_step(), 0i64..30_000).prop_map(|(step, leased)| creating(step, leased))]
+}
+
+fn any_step() -> impl Strategy<Value = MakingStep> {
+    prop_oneof![
+        Just(MakingStep::Cloning { task: None }),
+        Just(MakingStep::Starting),
+        Just(MakingStep::WaitingForAgent),
+    ]
 }
 
 fn any_vm_state() -> impl Strategy<Value = Option<VmState>> {
@@ -157,6 +167,7 @@ fn removed(action: &Action) -> Option<(String, Option<&Slot>)> {
         Action::Sweep { vm } => Some((vm.name.clone(), None)),
         Action::Unregister { runner, .. } => Some((runner.to_string(), None)),
         Action::Adopt { .. }
+        | Action::Advance { .. }
         | Action::Online { .. }
         | Action::Taken { .. }
         | Action::Spare { .. }
@@ -189,6 +200,7 @@ fn given(action: &Action) -> (Option<SlotIndex>, Option<JobId>) {
         Action::Delete { .. }
         | Action::Retire { .. }
         | Action::Adopt { .. }
+        | Action::Advance { .. }
         | Action::Online { .. }
         | Action::Taken { .. }
         | Action::Spare { .. }
@@ -227,7 +239,7 @@ proptest! {
         for action in actions(min, &world) {
             let surplus = |slot: &Slot| {
                 matches!(slot.purpose, Purpose::Spare { .. })
-                    && matches!(slot.phase.kind(), PhaseKind::Booting | PhaseKind::Idle)
+                    && matches!(slot.phase.kind(), PhaseKind::Creating | PhaseKind::Booting | PhaseKind::Idle)
             };
             let on_its_account = if let Action::Retire { slot, failed_boot } = &action {
                 !surplus(slot) || failed_boot.is_some()
@@ -312,7 +324,7 @@ proptest! {
         let mut slots: BTreeSet<&RunnerName> = BTreeSet::new();
         for step in &plan.steps {
             if let Action::Release { slot, .. } | Action::Delete { slot } | Action::Retire { slot, .. }
-                | Action::Adopt { slot, .. } | Action::Taken { slot } | Action::Spare { slot }
+                | Action::Adopt { slot, .. } | Action::Advance { slot } | Action::Taken { slot } | Action::Spare { slot }
                 | Action::Settle { slot, .. } | Action::Assign { slot, .. } = &step.action
             {
                 prop_assert!(slots.insert(&slot.runner), "{} twice in {:?}", slot.runner, plan.steps);

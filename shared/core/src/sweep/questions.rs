@@ -47,6 +47,8 @@ fn is_doubtful(index: &Index<'_>, pool: &Pool, slot: &Slot) -> bool {
     match slot.phase {
         Phase::Busy { .. } => !runs || (stale(timing.check_after) && !is_busy(index, pool, slot)),
         Phase::Deleting { .. } => true,
+        // Its job's end is the only sign that nobody needs it, and it may take long to be made.
+        Phase::Creating { .. } => true,
         Phase::Reserved | Phase::Booting { .. } | Phase::Idle { .. } => {
             !runs || stale(timing.check_after) || stale(timing.step_timeout)
         }
@@ -100,7 +102,7 @@ fn is_strange(index: &Index<'_>, pool: &Pool, slot: &Slot) -> bool {
         (Phase::Booting { .. } | Phase::Idle { .. }, _) => false,
         (Phase::Busy { .. }, Presence::Idle | Presence::Offline | Presence::Absent(_)) => true,
         (Phase::Busy { .. }, Presence::Busy | Presence::Unknown) => false,
-        (Phase::Reserved | Phase::Deleting { .. }, _) => false,
+        (Phase::Reserved | Phase::Creating { .. } | Phase::Deleting { .. }, _) => false,
     }
 }
 

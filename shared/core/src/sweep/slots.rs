@@ -6,11 +6,12 @@ use jiff::Timestamp;
 
 use super::plan::Action;
 use super::pool::{Claim, PoolPlanner};
-use super::world::{Presence, Sighting, VmState};
+use super::world::{Presence, Sighting, Vm, VmState};
 use crate::event::Change;
 use crate::ids::JobId;
 use crate::job::JobState;
-use crate::slot::{Phase, Purpose, Slot, earlier, later};
+use crate::policy::{Placement, PlacementKind};
+use crate::slot::{MakingStep, Phase, Purpose, Slot, earlier, later};
 
 impl<'a> PoolPlanner<'a, '_> {
     pub fn slot(&mut self, slot: &'a Slot) {
@@ -23,6 +24,7 @@ impl<'a> PoolPlanner<'a, '_> {
         }
         match &slot.phase {
             Phase::Reserved => self.reserved(slot, sighting),
+            Phase::Creating { leased_until, .. } => self.creating(slot, sighting, *leased_until),
             Phase::Booting { .. } | Phase::Idle { .. } => self.ready(slot, sighting),
             Phase::Busy { .. } => self.busy(slot, sighting),
             Phase::Deleting { watched_until, .. } => self.deleting(slot, sighting, *watched_until),
@@ -57,13 +59,77 @@ impl<'a> PoolPlanner<'a, '_> {
         match sighting {
             Sighting::Unknown => self.stays(slot, "its provider could not be asked whether its VM exists"),
             Sighting::Gone(_) => self.release(slot, "provisioning was not finished"),
-            Sighting::There(vm) if vm.state == VmState::Running => {
+            // One that is made in steps is off until somebody starts it.
+            Sighting::There(vm) if vm.state == VmState::Running || self.is_made_in_steps(vm) => {
                 self.warm += u16::from(slot.purpose.job().is_none());
                 let action = Action::Adopt { slot: slot.clone(), vm: vm.clone() };
                 self.act(action, "its VM exists, unrecorded", slot.since());
             }
             Sighting::There(_) => self.delete(slot, "its VM stopped before its runner started"),
         }
+    }
+
+    fn is_made_in_steps(&self, vm: &Vm) -> bool {
+        let mut placements = self.pool.placements.iter();
+        let steps = |placement: &Placement| matches!(placement.kind, PlacementKind::Proxmox(_));
+        placements.any(|placement| placement.provider == vm.place.provider && steps(placement))
+    }
+
+    /// A VM that is made in steps: it is taken further where nobody is at it, as long as there is time for it.
+    fn creating(&mut self, slot: &'a Slot, sighting: Sighting<'_>, leased_until: Timestamp) {
+        let leased = leased_until >= self.now;
+        match sighting {
+            Sighting::Unknown => return self.stays(slot, "its provider could not be asked about its VM"),
+            Sighting::Gone(_) if leased => return self.stays(slot, "its VM is being made"),
+            Sighting::Gone(asked) if asked <= leased_until => {
+                return self.stays(slot, "its VM may be too new to be in the list");
+            }
+            Sighting::Gone(_) => return self.release(slot, "its VM could not be made"),
+            Sighting::There(_) => {}
+        }
+        if leased {
+            return self.at_work(slot);
+        }
+        let advance = Action::Advance { slot: slot.clone() };
+        let overdue = self.is_stale(slot, self.pool.boot_timeout) || self.is_removed();
+        match self.index.runner(&self.pool.scope, slot.runner.as_str()) {
+            Presence::Busy | Presence::Idle => {
+                self.act(advance, "GitHub sees its runner, of which nobody has recorded", slot.since());
+            }
+            Presence::Unknown if overdue => {
+                self.stays(slot, "GitHub could not be asked whether its runner is online");
+            }
+            Presence::Offline | Presence::Absent(_) if self.is_removed() => {
+                self.retire(slot, "its pool is configured no more, and its VM is not made yet");
+            }
+            Presence::Offline | Presence::Absent(_) if overdue => self.failed_boot(slot),
+            Presence::Offline | Presence::Absent(_) | Presence::Unknown => self.half_made(slot, advance),
+        }
+    }
+
+    /// A VM that is made in steps, while somebody is at it.
+    fn at_work(&mut self, slot: &'a Slot) {
+        let busy = self.index.runner(&self.pool.scope, slot.runner.as_str()) == Presence::Busy;
+        match slot.purpose {
+            Purpose::Spare { .. } if !busy => self.spares.push(slot),
+            Purpose::Job(_) if matches!(self.claim(slot), Claim::Void) => self.becomes_spare(slot),
+            Purpose::Spare { .. } | Purpose::Job(_) => self.leave(slot, "its VM is being made"),
+        }
+    }
+
+    /// A VM that is made in steps, and that nobody is at.
+    fn half_made(&mut self, slot: &'a Slot, advance: Action) {
+        match slot.purpose {
+            Purpose::Spare { .. } if self.is_drained() => return self.spares.push(slot),
+            Purpose::Spare { .. } => self.warm += 1,
+            Purpose::Job(_) if matches!(self.claim(slot), Claim::Void) => return self.becomes_spare(slot),
+            Purpose::Job(_) => {}
+        }
+        self.act(advance, "nobody is at its VM, which is half made", slot.since());
+    }
+
+    fn becomes_spare(&mut self, slot: &Slot) {
+        self.act(Action::Spare { slot: slot.clone() }, "its job no longer counts on it", slot.since());
     }
 
     /// A booting or idle runner.
@@ -111,8 +177,7 @@ impl<'a> PoolPlanner<'a, '_> {
 
     fn meant_for(&mut self, slot: &Slot, job: JobId, presence: Presence) {
         if matches!(self.claim(slot), Claim::Void) {
-            let action = Action::Spare { slot: slot.clone() };
-            return self.act(action, "its job no longer counts on it", slot.since());
+            return self.becomes_spare(slot);
         }
         let queued = matches!(self.index.told(job), Some(Change::Queued));
         if !queued || !matches!((&slot.phase, presence), (Phase::Idle { .. }, Presence::Idle)) {
@@ -146,7 +211,22 @@ impl<'a> PoolPlanner<'a, '_> {
     }
 
     fn failed_boot(&mut self, slot: &Slot) {
-        let why = "its runner did not come online within boot_timeout";
+        let why = match &slot.phase {
+            Phase::Creating { step: MakingStep::Cloning { .. }, .. } => {
+                "its template was not cloned within boot_timeout"
+            }
+            Phase::Creating { step: MakingStep::Starting, .. } => {
+                "its VM was not started within boot_timeout"
+            }
+            Phase::Creating { step: MakingStep::WaitingForAgent, .. } => {
+                "its guest agent did not answer within boot_timeout"
+            }
+            Phase::Reserved
+            | Phase::Booting { .. }
+            | Phase::Idle { .. }
+            | Phase::Busy { .. }
+            | Phase::Deleting { .. } => "its runner did not come online within boot_timeout",
+        };
         if self.others_came_up(slot) { self.retire(slot, why) } else { self.fail(slot, why) }
     }
 
@@ -246,6 +326,10 @@ impl<'a> PoolPlanner<'a, '_> {
         slot.since() >= earlier(asked, self.timing.step_timeout)
     }
 }
+
+#[cfg(test)]
+#[path = "creating_tests.rs"]
+mod creating_tests;
 
 #[cfg(test)]
 #[path = "slots_tests.rs"]

@@ -22,7 +22,7 @@ fn with_one(slot: &Slot, runner: Option<(bool, bool)>) -> World {
 fn since(slot: Slot, seconds: i64) -> Slot {
     let since = at(seconds);
     let phase = match slot.phase {
-        Phase::Reserved => return Slot { reserved_at: since, ..slot },
+        Phase::Reserved | Phase::Creating { .. } => return Slot { reserved_at: since, ..slot },
         Phase::Booting { machine, .. } => Phase::Booting { machine, since },
         Phase::Idle { machine, .. } => Phase::Idle { machine, since },
         Phase::Busy { machine, .. } => Phase::Busy { machine, since },

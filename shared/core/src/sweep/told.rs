@@ -61,10 +61,10 @@ fn missed(
 
 /// The pool of a runner whose slot has not heard of its start.
 fn unstarted(index: &Index<'_>, runner: &str) -> Option<PoolName> {
-    use crate::slot::PhaseKind::{Booting, Idle, Reserved};
+    use crate::slot::PhaseKind::{Booting, Creating, Idle, Reserved};
     let runner = RunnerName::parse(&index.policy.deployment, runner)?;
     let slot = index.ledger(runner.pool())?.slots.iter().find(|slot| slot.runner == runner)?;
-    matches!(slot.phase.kind(), Reserved | Booting | Idle).then(|| runner.pool().clone())
+    matches!(slot.phase.kind(), Reserved | Creating | Booting | Idle).then(|| runner.pool().clone())
 }
 
 /// A job in the queue of a pool that is configured no more.

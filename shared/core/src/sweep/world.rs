@@ -26,6 +26,12 @@ pub struct World {
     pub removed: Vec<Pool>,
     /// This deployment's VMs, by provider.
     pub vms: BTreeMap<ProviderName, Observed<Vec<Vm>>>,
+    /// VMs that a provider lists without their names, since their host does not answer: nobody can say which they are, or
+    /// whether they run.
+    pub unseen: BTreeSet<VmPlace>,
+    /// For how many more VMs a provider has room just now, by the place that its placements name
+    /// ([`crate::policy::Placement::places`]). One that is not here is not known to be short of it.
+    pub room: BTreeMap<(ProviderName, String), u32>,
     /// GitHub's runners, by where they are registered.
     pub runners: BTreeMap<Scope, Observed<Vec<SeenRunner>>>,
     /// The table's records of the jobs of [`super::jobs_in_question`], and of those in `told`; `None` where it has none.
@@ -194,12 +200,18 @@ impl<'a> Index<'a> {
 
     /// Where the VM of that name is. `place` narrows the lists down to its provider's; without it all count. Should there
     /// be two of the name, the one in that very place is meant.
+    ///
+    /// A list with VMs that nobody can name proves of none that it is gone, except of one that was elsewhere.
     pub fn vm(&self, name: &str, place: Option<&VmPlace>) -> Sighting<'a> {
         let named = || self.vms.get(name).into_iter().flatten();
         let here = named().find(|vm| Some(&vm.place) == place);
         let there = || named().find(|vm| place.is_none_or(|place| place.provider == vm.place.provider));
         if let Some(vm) = here.or_else(there) {
             return Sighting::There(vm);
+        }
+        let may_be = |unseen: &VmPlace| place.is_none_or(|place| place == unseen);
+        if self.world.unseen.iter().any(may_be) {
+            return Sighting::Unknown;
         }
         let mut earliest = None;
         for (provider, observed) in &self.world.vms {

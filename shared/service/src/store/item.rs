@@ -8,7 +8,7 @@ use mayfly_core::ids::{
     Deployment, InstallationId, JobId, PoolName, ProviderName, Repository, RunnerId, RunnerName, SlotIndex,
 };
 use mayfly_core::job::{Job, JobState, Moment, Waiting};
-use mayfly_core::slot::{Machine, Phase, PhaseKind, Purpose, Slot, VmPlace};
+use mayfly_core::slot::{Machine, MakingStep, Phase, PhaseKind, Purpose, Slot, VmPlace};
 
 use super::StoreError;
 
@@ -63,6 +63,11 @@ pub(super) fn delivery_key(guid: &str) -> Item {
     key(format!("{DELIVERY}{guid}"), "delivery".to_owned())
 }
 
+/// What a cluster of hosts is promised for: see [`mayfly_core::room`].
+pub(super) fn room_key(provider: &ProviderName) -> Item {
+    key(format!("provider#{provider}"), "room".to_owned())
+}
+
 pub(super) fn memory_key() -> Item {
     key("deployment".to_owned(), "sweep".to_owned())
 }
@@ -86,6 +91,15 @@ pub(super) fn waiting_item(pool: &PoolName, waiting: &Waiting) -> Item {
         item.insert("installation".to_owned(), number(installation));
     }
     item
+}
+
+/// What a step of making a VM is called in the table.
+pub(super) fn step_name(step: &MakingStep) -> &'static str {
+    match step {
+        MakingStep::Cloning { .. } => "cloning",
+        MakingStep::Starting => "starting",
+        MakingStep::WaitingForAgent => "agent",
+    }
 }
 
 /// A line of a job's timeline, its text in at most [`LINE_LONGEST`] characters.
@@ -192,6 +206,11 @@ impl<'a> Reader<'a> {
         let known = |machine: Option<Machine>| machine.ok_or_else(|| self.corrupt("its machine is missing"));
         Ok(match self.named("phase", PhaseKind::parse)? {
             PhaseKind::Reserved => Phase::Reserved,
+            PhaseKind::Creating => Phase::Creating {
+                machine: known(machine)?,
+                step: self.making_step()?,
+                leased_until: self.moment("leased_until")?,
+            },
             PhaseKind::Booting => Phase::Booting { machine: known(machine)?, since },
             PhaseKind::Idle => Phase::Idle { machine: known(machine)?, since },
             PhaseKind::Busy => Phase::Busy { machine, since },
@@ -205,12 +224,23 @@ impl<'a> Reader<'a> {
         let runner_id = self.maybe_number("runner_id")?.map(RunnerId);
         match (self.maybe_text("provider")?, self.maybe_text("vm_at")?, runner_id) {
             (None, None, None) => Ok(None),
-            (Some(_), Some(at), Some(runner_id)) => {
+            (Some(_), Some(at), runner_id) => {
                 let provider = self.named("provider", |name| ProviderName::new(name).ok())?;
                 Ok(Some(Machine { vm: VmPlace { provider, at: at.to_owned() }, runner_id }))
             }
             _ => Err(self.corrupt("its machine is incomplete")),
         }
+    }
+
+    fn making_step(&self) -> Result<MakingStep, StoreError> {
+        let steps = [
+            MakingStep::Cloning { task: self.maybe_text("task")?.map(str::to_owned) },
+            MakingStep::Starting,
+            MakingStep::WaitingForAgent,
+        ];
+        let name = self.text("step")?;
+        let step = steps.into_iter().find(|step| step_name(step) == name);
+        step.ok_or_else(|| self.corrupt("its step is no step of making a VM"))
     }
 
     pub(super) fn waiting(&self, pool: &PoolName) -> Result<Waiting, StoreError> {

@@ -6,6 +6,7 @@
 //! | slot | `pool#<name>` / `slot#0007` |
 //! | waiting job | `pool#<name>` / `wait#<queued_at>#<id>` |
 //! | pool | `pool#<name>` / `pool` |
+//! | claims on a cluster's room | `provider#<name>` / `room` |
 //! | the sweep's memory | `deployment` / `sweep` |
 //! | a delivery that was asked for again | `delivery#<guid>` / `delivery` |
 
@@ -23,6 +24,7 @@ mod jobs;
 mod memory;
 mod pool;
 mod read;
+mod room;
 mod slots;
 mod table;
 mod write;
@@ -33,6 +35,7 @@ pub use claim::{Claim, Enqueued, Take, to_milliseconds};
 pub use jobs::{JobWritten, Was};
 pub use memory::Memory;
 pub use pool::Stage;
+pub use room::Room;
 pub use slots::Moved;
 pub use table::{CreateTable, create_table};
 

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use mayfly_core::ids::{JobId, RunnerName};
-use mayfly_core::slot::{Machine, PhaseKind, Purpose, Slot, SlotEvent};
+use mayfly_core::slot::{Machine, MakingStep, PhaseKind, Purpose, Slot, SlotEvent, VmPlace};
 
-use super::item::{Reader, moment, number, slot_key_of, text};
+use super::item::{Reader, moment, number, slot_key_of, step_name, text};
 use super::write::{Write, Written};
 use super::{Ledger, StoreError};
 
@@ -32,28 +32,70 @@ impl Ledger {
             SlotEvent::Watched { .. } => " AND (attribute_not_exists(watched_until) OR watched_until < :now)",
             // A busy runner's job is filled in where it is not known.
             SlotEvent::Started { .. } => " AND (phase <> :busy OR attribute_exists(spare_since))",
-            SlotEvent::Placed { .. } | SlotEvent::Online | SlotEvent::Ended | SlotEvent::Retired => "",
+            SlotEvent::TakenUp { .. } => " AND leased_until < :now",
+            SlotEvent::Placed { .. }
+            | SlotEvent::Making { .. }
+            | SlotEvent::HandedOver { .. }
+            | SlotEvent::Online
+            | SlotEvent::Ended
+            | SlotEvent::Retired => "",
         });
         let update = match event {
-            SlotEvent::Placed { .. } => {
-                "SET phase = :booting, since = :now, provider = :provider, vm_at = :at, runner_id = :id"
+            SlotEvent::Placed { machine: Machine { runner_id: Some(_), .. } } => {
+                "SET phase = :booting, since = :now, provider = :provider, vm_at = :at, runner_id = :id \
+                 REMOVE step, task, leased_until"
+            }
+            SlotEvent::Placed { machine: Machine { runner_id: None, .. } } => {
+                "SET phase = :booting, since = :now, provider = :provider, vm_at = :at \
+                 REMOVE step, task, leased_until, runner_id"
+            }
+            SlotEvent::Making { step: MakingStep::Cloning { task: Some(_) }, .. } => {
+                "SET phase = :creating, provider = :provider, vm_at = :at, leased_until = :until, step = :step, task = :task"
+            }
+            SlotEvent::Making { .. } => {
+                "SET phase = :creating, provider = :provider, vm_at = :at, leased_until = :until, step = :step REMOVE task"
+            }
+            SlotEvent::TakenUp { .. } => "SET leased_until = :until",
+            SlotEvent::HandedOver { .. } => {
+                "SET phase = :booting, since = reserved_at, runner_id = :id REMOVE step, task, leased_until"
             }
             SlotEvent::Online => "SET phase = :idle, since = :now",
             SlotEvent::Started { .. } => {
                 // What the runner was meant for is kept in the same write, until it is seen to; so is what it was meant
                 // for before it was found busy. The reader takes a job that displaced itself for none.
                 "SET phase = :busy, since = :now, \
-                 displaced = if_not_exists(job, if_not_exists(displaced, :job)), job = :job REMOVE spare_since"
+                 displaced = if_not_exists(job, if_not_exists(displaced, :job)), job = :job \
+                 REMOVE spare_since, step, task, leased_until"
             }
             SlotEvent::Ended | SlotEvent::Retired => {
-                "SET phase = :deleting, since = :now REMOVE watched_until"
+                "SET phase = :deleting, since = :now REMOVE watched_until, step, task, leased_until"
             }
             SlotEvent::Watched { .. } => "SET watched_until = :until",
         };
-        let write = slot_write(runner, update, condition, event.allowed_in()).value(":now", moment(now));
+        let write = slot_write(runner, update, condition, event.allowed_in());
+        // DynamoDB refuses a value that no expression names.
+        let write = match event {
+            SlotEvent::Making { .. } | SlotEvent::HandedOver { .. } => write,
+            SlotEvent::Placed { .. }
+            | SlotEvent::TakenUp { .. }
+            | SlotEvent::Online
+            | SlotEvent::Started { .. }
+            | SlotEvent::Ended
+            | SlotEvent::Retired
+            | SlotEvent::Watched { .. } => write.value(":now", moment(now)),
+        };
         let write = match event {
             SlotEvent::Placed { machine } => {
-                machine_values(write, machine).value(":booting", text("booting"))
+                let write = place_values(write, &machine.vm).value(":booting", text("booting"));
+                machine.runner_id.into_iter().fold(write, |write, id| write.value(":id", number(id)))
+            }
+            SlotEvent::Making { vm, step, leased_until } => {
+                let write = step_values(place_values(write, vm), step);
+                write.value(":creating", text("creating")).value(":until", moment(*leased_until))
+            }
+            SlotEvent::TakenUp { leased_until } => write.value(":until", moment(*leased_until)),
+            SlotEvent::HandedOver { runner_id } => {
+                write.value(":id", number(runner_id)).value(":booting", text("booting"))
             }
             SlotEvent::Online => write.value(":idle", text("idle")),
             SlotEvent::Started { job } => write.value(":busy", text("busy")).value(":job", number(job)),
@@ -134,7 +176,7 @@ fn phase_condition(allowed: &[PhaseKind]) -> String {
 
 /// The write behind [`Ledger::repurpose`].
 pub(super) fn repurpose(slot: &Slot, purpose: Purpose) -> Write {
-    let allowed = [PhaseKind::Reserved, PhaseKind::Booting, PhaseKind::Idle];
+    let allowed = [PhaseKind::Reserved, PhaseKind::Creating, PhaseKind::Booting, PhaseKind::Idle];
     let (update, value) = match purpose {
         Purpose::Job(job) => ("SET job = :purpose REMOVE spare_since", number(job)),
         Purpose::Spare { since } => ("SET spare_since = :purpose REMOVE job", moment(since)),
@@ -172,7 +214,7 @@ pub(super) fn retake(old: &Slot, new: &Slot) -> Write {
     };
     let update = format!(
         "SET runner = :new, {purpose}, reserved_at = :now, since = :now, phase = :reserved \
-         REMOVE provider, vm_at, runner_id, watched_until, displaced, {stale}"
+         REMOVE provider, vm_at, runner_id, step, task, leased_until, watched_until, displaced, {stale}"
     );
     let condition = format!("runner = :runner AND phase = :phase AND {} AND {SETTLED}", still(old.purpose));
     let write = Write::update(slot_key_of(&old.runner), update, condition)
@@ -185,9 +227,14 @@ pub(super) fn retake(old: &Slot, new: &Slot) -> Write {
     was(write, old.purpose)
 }
 
-fn machine_values(write: Write, machine: &Machine) -> Write {
-    write
-        .value(":provider", text(machine.vm.provider.as_str()))
-        .value(":at", text(&machine.vm.at))
-        .value(":id", number(machine.runner_id))
+fn place_values(write: Write, place: &VmPlace) -> Write {
+    write.value(":provider", text(place.provider.as_str())).value(":at", text(&place.at))
+}
+
+fn step_values(write: Write, step: &MakingStep) -> Write {
+    let write = write.value(":step", text(step_name(step)));
+    match step {
+        MakingStep::Cloning { task: Some(task) } => write.value(":task", text(task)),
+        MakingStep::Cloning { task: None } | MakingStep::Starting | MakingStep::WaitingForAgent => write,
+    }
 }

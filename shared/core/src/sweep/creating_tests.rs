@@ -1,0 +1,182 @@
+//! VMs that are made in steps, and placements that say how much room they have.
+
+use super::super::fixtures::{
+    LATER, assigned, at, creating, deployment, job, lab_pool, planned_with, provider, running, seen, slot,
+    unknown, vm, waiting, with_job, with_runners, world,
+};
+use super::super::{Action, Next, Plan, VmState, World};
+use crate::gate::PoolState;
+use crate::ids::{JobId, RunnerName};
+use crate::job::JobState;
+use crate::policy::Pool;
+use crate::slot::{MakingStep, Phase, Purpose, Slot, VmPlace};
+
+const STEP: MakingStep = MakingStep::Cloning { task: None };
+
+/// Slot 1 for job 1, asked for so many seconds ago, at that step, leased until so many seconds from now.
+fn half_made(step: MakingStep, ago: i64, leased: i64) -> Slot {
+    Slot { reserved_at: at(LATER - ago), ..slot(1, 1, creating(step, LATER + leased)) }
+}
+
+fn of(slot: &Slot, vms: Vec<super::Vm>) -> World {
+    with_job(world(vec![slot.clone()], vec![], vms), 1, assigned(1))
+}
+
+fn planned(world: &World) -> Plan {
+    planned_with(lab_pool(), world)
+}
+
+fn actions(world: &World) -> Vec<Action> {
+    planned(world).steps.into_iter().map(|step| step.action).collect()
+}
+
+#[test]
+fn a_half_made_vm_is_taken_further_when_nobody_is_at_it() {
+    for (state, leased, expected) in [
+        (VmState::Running, 30, false),
+        (VmState::Running, -1, true),
+        // A clone that nobody has started yet.
+        (VmState::Stopped, 30, false),
+        (VmState::Stopped, -1, true),
+    ] {
+        let slot = half_made(STEP, 60, leased);
+        let advance = vec![Action::Advance { slot: slot.clone() }];
+        let expected = if expected { advance } else { vec![] };
+        assert_eq!(actions(&of(&slot, vec![vm(1, state)])), expected, "{state:?} leased for {leased} s");
+    }
+}
+
+#[test]
+fn a_half_made_vm_that_is_in_no_list_is_waited_for_while_somebody_is_at_it() {
+    assert_eq!(actions(&of(&half_made(STEP, 60, 30), vec![])), vec![]);
+    let slot = half_made(STEP, 60, -30);
+    let next = Next::Own(JobId(1));
+    assert_eq!(actions(&of(&slot, vec![])), vec![Action::Release { slot, next }], "its clone failed");
+}
+
+#[test]
+fn a_guest_agent_that_never_comes_is_a_boot_that_failed() {
+    let slot = half_made(MakingStep::WaitingForAgent, 601, -1);
+    let plan = planned(&of(&slot, running([1])));
+    let [step] = plan.steps.as_slice() else { panic!("{:?}", plan.steps) };
+    let Action::Retire { failed_boot: Some(why), .. } = &step.action else { panic!("{step:?}") };
+    assert!(why.contains("guest agent did not answer within boot_timeout"), "{why}");
+    let leased = half_made(MakingStep::WaitingForAgent, 601, 10);
+    assert_eq!(actions(&of(&leased, running([1]))), vec![], "whoever is at it may be just about done");
+}
+
+#[test]
+fn an_unreadable_cluster_leaves_a_half_made_vm_alone() {
+    let slot = half_made(STEP, 700, -30);
+    let mut blind = of(&slot, vec![]);
+    blind.vms.insert(provider(), unknown());
+    assert_eq!(actions(&blind), vec![]);
+}
+
+#[test]
+fn a_half_made_vm_whose_job_is_over_becomes_spare_and_goes_when_the_pool_is_drained() {
+    let slot = half_made(STEP, 60, -1);
+    let over = with_job(of(&slot, running([1])), 1, Some(JobState::Done));
+    assert_eq!(actions(&over), vec![Action::Spare { slot: slot.clone() }]);
+    let spare = Slot { purpose: Purpose::Spare { since: at(LATER - 10) }, ..slot };
+    let mut drained = of(&spare, running([1]));
+    assert_eq!(actions(&drained), vec![Action::Advance { slot: spare.clone() }]);
+    drained.pools[0].state.draining = Some(at(LATER - 5));
+    assert_eq!(actions(&drained), vec![Action::Retire { slot: spare, failed_boot: None }]);
+}
+
+#[test]
+fn a_half_made_warm_vm_is_counted_and_may_serve_a_waiting_job() {
+    let warm = Slot { purpose: Purpose::Spare { since: at(LATER - 10) }, ..half_made(STEP, 60, 30) };
+    let pool = Pool { min_runners: 1, ..lab_pool() };
+    assert!(planned_with(pool, &of(&warm, running([1]))).steps.is_empty(), "no second one is made");
+    let mut wanted = of(&warm, running([1]));
+    wanted.pools[0].waiting = vec![waiting(5, 9_000)];
+    wanted.jobs.insert(JobId(5), Some(job(5, JobState::Waiting)));
+    assert_eq!(actions(&wanted), vec![Action::Assign { slot: warm, waiting: waiting(5, 9_000) }]);
+}
+
+#[test]
+fn a_clone_that_nobody_recorded_is_adopted_though_it_is_off() {
+    let slot = Slot { reserved_at: at(LATER - 200), ..slot(1, 1, Phase::Reserved) };
+    let clone = vm(1, VmState::Stopped);
+    let adopt = Action::Adopt { slot: slot.clone(), vm: clone.clone() };
+    assert_eq!(actions(&of(&slot, vec![clone])), vec![adopt]);
+}
+
+#[test]
+fn a_host_that_does_not_answer_proves_nothing_of_its_vms() {
+    let slot = half_made(STEP, 60, -30);
+    let place = slot.phase.machine().unwrap().vm.clone();
+    let mut dark = of(&slot, vec![]);
+    dark.unseen.insert(place.clone());
+    assert_eq!(actions(&dark), vec![], "it may be this one");
+    let elsewhere = VmPlace { at: "pve3/9007".into(), ..place };
+    dark.unseen = [elsewhere].into();
+    assert!(matches!(actions(&dark).as_slice(), [Action::Release { .. }]), "it is another one");
+    // A VM whose place is not known may be any.
+    let reserved = Slot { phase: Phase::Reserved, ..slot };
+    let mut dark_and_unplaced = of(&reserved, vec![]);
+    dark_and_unplaced.now = at(LATER + 1_000);
+    dark_and_unplaced.unseen = dark.unseen;
+    assert_eq!(actions(&dark_and_unplaced), vec![]);
+    // Nor is a registration deleted whose VM it may be.
+    let name = RunnerName::new(
+        &deployment(),
+        &lab_pool().name,
+        crate::ids::SlotIndex(3),
+        crate::ids::nonce(at(0), 1),
+    );
+    let mut stray = with_runners(world(vec![], vec![], vec![]), vec![seen(&name, false, false)]);
+    stray.unseen = dark_and_unplaced.unseen;
+    assert_eq!(actions(&stray), vec![]);
+}
+
+fn crowded(room: Option<u32>, waiting_jobs: u64) -> World {
+    let queue = (100..100 + waiting_jobs).map(|job| waiting(job, job as i64)).collect();
+    let mut world = world(vec![], queue, vec![]);
+    for job_id in 100..100 + waiting_jobs {
+        world.jobs.insert(JobId(job_id), Some(job(job_id, JobState::Waiting)));
+    }
+    if let Some(room) = room {
+        world.room.insert((provider(), "template 8000".to_owned()), room);
+    }
+    world
+}
+
+#[test]
+fn no_more_vms_are_started_than_there_is_room_for() {
+    let served = |room| actions(&crowded(room, 5)).len();
+    assert_eq!((served(Some(0)), served(Some(2)), served(None)), (0, 2, 5));
+    let waits = planned(&crowded(Some(2), 5)).waits;
+    assert_eq!(waits.len(), 3);
+    assert!(waits.iter().all(|wait| wait.why.contains("no placement has room")), "{waits:?}");
+}
+
+#[test]
+fn a_vm_that_went_leaves_room_for_the_next() {
+    let mut world = crowded(Some(0), 1);
+    let gone = slot(1, 1, super::super::fixtures::deleting());
+    world.pools[0].slots.push(gone.clone());
+    world.jobs.insert(JobId(1), Some(job(1, JobState::Done)));
+    let next = Next::Waiting(waiting(100, 100));
+    assert_eq!(actions(&world), vec![Action::Release { slot: gone, next }]);
+}
+
+#[test]
+fn a_second_placement_takes_what_the_first_has_no_room_for() {
+    let overflow = |state: PoolState| {
+        let mut pool = lab_pool();
+        pool.placements.extend(super::super::fixtures::pool("linux", &["Linux"]).placements);
+        let mut world = crowded(Some(1), 5);
+        world.pools[0].state = PoolState { limit: Some(10), ..state };
+        planned_with(pool, &world).steps.len()
+    };
+    assert_eq!(overflow(PoolState::default()), 5, "nobody knows how much room a cloud has");
+    let cooling = [("gcp/us-east1-c".to_owned(), at(LATER + 60))].into();
+    assert_eq!(
+        overflow(PoolState { cooling, ..PoolState::default() }),
+        1,
+        "its zones were full a moment ago"
+    );
+}
