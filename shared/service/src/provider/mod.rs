@@ -11,6 +11,7 @@ use crate::secret::Secret;
 
 mod any;
 pub mod gcp;
+pub mod proxmox;
 
 pub use any::Provider;
 
