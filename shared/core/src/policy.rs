@@ -134,6 +134,14 @@ impl Placement {
             PlacementKind::Proxmox(proxmox) => vec![proxmox.place()],
         }
     }
+
+    /// The template to clone, where it is one of Proxmox.
+    pub fn proxmox(&self) -> Option<&ProxmoxPlacement> {
+        match &self.kind {
+            PlacementKind::Proxmox(proxmox) => Some(proxmox),
+            PlacementKind::Gcp(_) => None,
+        }
+    }
 }
 
 /// What a placement needs to know, by the kind of its provider.

@@ -271,13 +271,23 @@ impl Look {
     fn sort(&mut self, slots: Vec<Slot>) {
         for slot in slots {
             match (&slot.phase, slot.purpose) {
-                (Phase::Booting { .. } | Phase::Idle { .. }, Purpose::Spare { .. }) => self.spare.push(slot),
+                (
+                    Phase::Creating { .. } | Phase::Booting { .. } | Phase::Idle { .. },
+                    Purpose::Spare { .. },
+                ) => self.spare.push(slot),
                 (Phase::Deleting { watched_until, .. }, _) => {
                     if watched_until.is_none_or(|until| until < clock::now()) {
                         self.deleting.push(slot);
                     }
                 }
-                (Phase::Reserved | Phase::Booting { .. } | Phase::Idle { .. } | Phase::Busy { .. }, _) => {}
+                (
+                    Phase::Reserved
+                    | Phase::Creating { .. }
+                    | Phase::Booting { .. }
+                    | Phase::Idle { .. }
+                    | Phase::Busy { .. },
+                    _,
+                ) => {}
             }
         }
     }

@@ -19,6 +19,7 @@ mod gate;
 pub mod github;
 mod handover;
 pub mod inbound;
+mod making;
 pub mod mayfly;
 pub mod provider;
 pub mod provision;

@@ -11,8 +11,9 @@ use mayfly_core::slot::{Purpose, Slot};
 use crate::config::{Config, GitHubLogin, ProviderConfig};
 use crate::gate::Remembered;
 use crate::github::GitHub;
-use crate::provider::Provider;
 use crate::provider::gcp::{Gcp, GcpCredentials, GcpSettings};
+use crate::provider::proxmox::{Proxmox, ProxmoxSettings, ProxmoxUse};
+use crate::provider::{At, Provider};
 use crate::secret::{SecretError, Secrets};
 use crate::store::Ledger;
 
@@ -46,9 +47,6 @@ pub enum StartError {
         /// What is wrong.
         source: SecretError,
     },
-    /// A kind of provider that is not there yet.
-    #[error("`providers.{0}.kind` = \"proxmox\": this version makes VMs on `gcp` only")]
-    Unsupported(ProviderName),
 }
 
 impl Mayfly {
@@ -77,29 +75,13 @@ impl Mayfly {
         aws: &aws_config::SdkConfig,
         gcp: &GcpCredentials,
     ) -> Result<Self, StartError> {
-        let mut providers = BTreeMap::new();
-        for (name, provider) in &config.providers {
-            let provider = match provider {
-                ProviderConfig::Gcp { project, endpoint } => Provider::Gcp(Box::new(Gcp::new(GcpSettings {
-                    provider: name.clone(),
-                    project: project.clone(),
-                    endpoint: endpoint.clone(),
-                    credentials: gcp.clone(),
-                }))),
-                ProviderConfig::Proxmox { .. } => {
-                    let mut placements = config.policy.pools.iter().flat_map(|pool| &pool.placements);
-                    if placements.any(|placement| &placement.provider == name) {
-                        return Err(StartError::Unsupported(name.clone()));
-                    }
-                    tracing::warn!(provider = %name, "left out: this version makes VMs on `gcp` only");
-                    continue;
-                }
-            };
-            providers.insert(name.clone(), provider);
-        }
         let policy = config.policy.clone();
         let ledger =
             Ledger::new(aws, config.table.clone(), policy.deployment.clone(), policy.timing.retention);
+        let made = |(name, provider): (&ProviderName, &ProviderConfig)| {
+            (name.clone(), provider_of(name, provider, &policy, &ledger, gcp))
+        };
+        let providers = config.providers.iter().map(made).collect();
         let github = GitHub::new(&config.github);
         Ok(Self {
             policy,
@@ -122,12 +104,11 @@ impl Mayfly {
         self.providers.get(name)
     }
 
-    /// A pool's placements with their providers, in the order to be tried.
-    pub(crate) fn placements<'a>(
-        &'a self,
-        pool: &'a Pool,
-    ) -> impl Iterator<Item = (&'a Placement, &'a Provider)> {
-        pool.placements.iter().filter_map(|placement| Some((placement, self.provider(&placement.provider)?)))
+    /// A pool's placements with what makes their VMs, in the order to be tried.
+    pub(crate) fn placements<'a>(&'a self, pool: &'a Pool) -> impl Iterator<Item = (&'a Placement, At<'a>)> {
+        let placements = pool.placements.iter();
+        placements
+            .filter_map(|placement| Some((placement, self.provider(&placement.provider)?.at(placement)?)))
     }
 
     /// A slot just taken, with a runner's name that was never used before.
@@ -135,5 +116,41 @@ impl Mayfly {
         let now = crate::clock::now();
         let nonce = nonce(now, crate::random::bits());
         Slot::reserved(RunnerName::new(&self.policy.deployment, &pool.name, index, nonce), purpose, now)
+    }
+}
+
+fn provider_of(
+    name: &ProviderName,
+    config: &ProviderConfig,
+    policy: &Policy,
+    ledger: &Ledger,
+    gcp: &GcpCredentials,
+) -> Provider {
+    match config {
+        ProviderConfig::Gcp { project, endpoint } => Provider::Gcp(Box::new(Gcp::new(GcpSettings {
+            provider: name.clone(),
+            project: project.clone(),
+            endpoint: endpoint.clone(),
+            credentials: gcp.clone(),
+        }))),
+        ProviderConfig::Proxmox { url, token_id, token_secret, vmid_range, nodes, trust } => {
+            let settings = ProxmoxSettings {
+                provider: name.clone(),
+                url: url.clone(),
+                token_id: token_id.clone(),
+                token_secret: token_secret.clone(),
+                trust: trust.clone(),
+                vmid_range: *vmid_range,
+                nodes: nodes.clone(),
+            };
+            let placements = policy.pools.iter().flat_map(|pool| &pool.placements);
+            let here = placements.filter(|placement| &placement.provider == name);
+            let uses = ProxmoxUse {
+                deployment: policy.deployment.clone(),
+                placements: here.filter_map(|placement| placement.proxmox().cloned()).collect(),
+                step_timeout: policy.timing.step_timeout,
+            };
+            Provider::Proxmox(Box::new(Proxmox::new(settings, uses, ledger.clone())))
+        }
     }
 }

@@ -1,19 +1,21 @@
 //! A reserved slot becomes a VM: the runner is registered just in time, and the first placement that has room
 //! makes the VM.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use mayfly_core::gate::PoolState;
 use mayfly_core::ids::{InstallationId, JobId, RunnerId};
 use mayfly_core::job::{Moment, Waiting};
-use mayfly_core::policy::{Placement, Pool};
+use mayfly_core::policy::{GcpPlacement, Placement, Pool};
 use mayfly_core::slot::{Machine, Slot, SlotEvent, VmPlace, later};
 
 use crate::clock;
 use crate::github::{GitHubError, Registration, Removal};
 use crate::mayfly::Mayfly;
-use crate::provider::{CreateError, Created, PassedOver, Provider, VmOrder};
+use crate::provider::gcp::Gcp;
+use crate::provider::{At, CreateError, Created, PassedOver, VmOrder};
 use crate::store::{Moved, Stage, StoreError};
 use crate::turn::Turn;
 
@@ -55,11 +57,36 @@ pub enum Provisioned {
     Unclear(String),
 }
 
+/// A slot that is to become a VM.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Errand<'a> {
+    pub pool: &'a Pool,
+    pub slot: &'a Slot,
+    pub want: Want<'a>,
+    /// Until when there is time for it.
+    pub deadline: Instant,
+}
+
 /// What one placement answered.
-enum Tried {
+pub(crate) enum Tried {
     Made(Created),
-    PassedOver(String),
+    PassedOver(Passed),
     Unclear(String),
+    NotRegistered(GitHubError),
+}
+
+/// Why a placement was passed over.
+pub(crate) struct Passed {
+    pub why: String,
+    /// It has no room until another VM goes: that is no failure, and nothing to be patient about.
+    pub crowded: bool,
+}
+
+/// What all placements answered.
+enum Answered {
+    Settled(Provisioned),
+    None(Passed),
+    NotRegistered(GitHubError),
 }
 
 impl Mayfly {
@@ -73,87 +100,121 @@ impl Mayfly {
         turn: Turn,
     ) -> Provisioned {
         // A sweep takes the slot up after `step_timeout`: whoever is at it has stopped well before.
-        let making = turn.deadline.min(Instant::now() + self.policy.timing.step_timeout.mul_f64(0.75));
-        let registering = self.github.register(pool, &slot.runner, want.installation(), making);
+        let deadline = turn.deadline.min(Instant::now() + self.policy.timing.step_timeout.mul_f64(0.75));
+        let errand = Errand { pool, slot, want, deadline };
+        let first = self.placements(pool).next().map(|(_, at)| at);
+        // A VM that is made in steps gets its registration with the last one, so that it is fresh then; only what would be
+        // refused is looked at before.
+        let registering = async {
+            if matches!(first, Some(At::Proxmox(..))) {
+                self.github.prepare(pool, want.installation(), deadline).await.map(|()| None)
+            } else {
+                self.register(errand).await.map(Some)
+            }
+        };
         let preparing = async {
-            for (placement, provider) in self.placements(pool) {
-                provider.prepare(placement).await;
+            if let Some(first) = first {
+                first.prepare(deadline).await;
             }
         };
         // All that a create needs, in the time of the slowest.
-        let (registration, state, ()) = tokio::join!(registering, self.state_of(pool), preparing);
-        // Where the pool could not be looked at no VM is started on a guess.
-        let open = match state {
-            Ok(state) => match self.shut_for(pool, &state, turn).await {
-                Ok(None) => Ok(state),
-                Ok(Some(why)) => Err(why),
-                Err(error) => Err(error.to_string()),
-            },
-            Err(error) => Err(error.to_string()),
-        };
-        let registration = match registration {
+        let (registration, open, ()) = tokio::join!(registering, self.open(pool, turn), preparing);
+        let mut registration = match registration {
             Ok(registration) => registration,
-            Err(error) => return self.not_registered(pool, slot, want, &error).await,
+            Err(error) => return self.not_registered(errand, &error).await,
         };
         let why = match open {
-            Ok(state) => match self.try_placements(pool, slot, want, &registration, &state, making).await {
-                Ok(made) => return made,
-                Err(why) => {
-                    self.failed(pool, Stage::Create, &why).await;
+            Ok(state) => match self.try_placements(errand, &mut registration, &state).await {
+                Answered::Settled(made) => return made,
+                Answered::NotRegistered(error) => return self.not_registered(errand, &error).await,
+                Answered::None(Passed { why, crowded }) => {
+                    if !crowded {
+                        self.failed(pool, Stage::Create, &why).await;
+                    }
                     why
                 }
             },
             Err(why) => why,
         };
-        if self.unregister(pool, registration.runner_id, want, turn.deadline).await {
-            self.give_back(pool, slot, want, why).await
+        let unregistered = match registration {
+            Some(registration) => self.unregister(errand, registration.runner_id, turn.deadline).await,
+            None => true,
+        };
+        if unregistered {
+            self.give_back(errand, why).await
         } else {
             // The slot remembers the name, so that a sweep finds the registration.
-            Self::unclear(pool, slot, want, why)
+            Self::unclear(errand, why)
         }
     }
 
-    /// Tries one placement after the other; why none has made it.
+    pub(crate) async fn register(&self, errand: Errand<'_>) -> Result<Registration, GitHubError> {
+        let Errand { pool, slot, want, deadline } = errand;
+        self.github.register(pool, &slot.runner, want.installation(), deadline).await
+    }
+
+    /// How the pool is, or why it starts no VM. Where it could not be looked at no VM is started on a guess.
+    async fn open(&self, pool: &Pool, turn: Turn) -> Result<PoolState, String> {
+        let state = self.state_of(pool).await.map_err(|error| error.to_string())?;
+        match self.shut_for(pool, &state, turn).await {
+            Ok(None) => Ok(state),
+            Ok(Some(why)) => Err(why),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Tries one placement after the other.
     async fn try_placements(
         &self,
-        pool: &Pool,
-        slot: &Slot,
-        want: Want<'_>,
-        registration: &Registration,
+        errand: Errand<'_>,
+        registration: &mut Option<Registration>,
         state: &PoolState,
-        deadline: Instant,
-    ) -> Result<Provisioned, String> {
-        let mut passed_over = Vec::new();
-        for (placement, provider) in self.placements(pool) {
-            let place = (placement, provider);
-            match self.try_placement(pool, slot, want, place, registration, state, deadline).await {
+    ) -> Answered {
+        let (mut passed_over, mut crowded) = (Vec::new(), false);
+        for (placement, at) in self.placements(errand.pool) {
+            let cooling = state.cooling_at(placement.provider.as_str(), clock::now());
+            let tried = match at {
+                At::Gcp(gcp, kind) => {
+                    self.try_gcp(errand, (placement, gcp, kind), registration, &cooling).await
+                }
+                At::Proxmox(proxmox, kind) => {
+                    self.make_in_steps(errand, (placement, proxmox, kind), registration, &cooling).await
+                }
+            };
+            match tried {
                 Tried::Made(created) => {
                     if state.creates.is_some() {
-                        self.recovered(pool, Stage::Create).await;
+                        self.recovered(errand.pool, Stage::Create).await;
                     }
-                    return Ok(self.made(pool, slot, want, created, passed_over).await);
+                    return Answered::Settled(self.made(errand, created, passed_over).await);
                 }
-                Tried::PassedOver(why) => passed_over.push(format!("{}: {why}", placement.provider)),
-                Tried::Unclear(why) => return Ok(Self::unclear(pool, slot, want, why)),
+                Tried::PassedOver(passed) => {
+                    crowded |= passed.crowded;
+                    tracing::info!(pool = %errand.pool.name, job = shown(errand.want), runner = %errand.slot.runner, placement = %placement.provider, why = passed.why, "placement passed over");
+                    passed_over.push(format!("{}: {}", placement.provider, passed.why));
+                }
+                Tried::Unclear(why) => return Answered::Settled(Self::unclear(errand, why)),
+                Tried::NotRegistered(error) => return Answered::NotRegistered(error),
             }
         }
-        Err(passed_over.join("; "))
+        Answered::None(Passed { why: passed_over.join("; "), crowded })
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "all of it is what one try needs, and nothing else uses it"
-    )]
-    async fn try_placement(
+    async fn try_gcp(
         &self,
-        pool: &Pool,
-        slot: &Slot,
-        want: Want<'_>,
-        (placement, provider): (&Placement, &Provider),
-        registration: &Registration,
-        state: &PoolState,
-        deadline: Instant,
+        errand: Errand<'_>,
+        (placement, gcp, kind): (&Placement, &Gcp, &GcpPlacement),
+        registration: &mut Option<Registration>,
+        cooling: &BTreeSet<String>,
     ) -> Tried {
+        let Errand { pool, slot, deadline, .. } = errand;
+        let registration = match registration {
+            Some(registration) => registration,
+            None => match self.register(errand).await {
+                Ok(registered) => registration.insert(registered),
+                Err(error) => return Tried::NotRegistered(error),
+            },
+        };
         let order = VmOrder {
             name: &slot.runner,
             deployment: &self.policy.deployment,
@@ -162,37 +223,45 @@ impl Mayfly {
             max_lifetime: pool.max_lifetime,
             deadline,
         };
-        let cooling = state.cooling_at(placement.provider.as_str(), clock::now());
         let lost = AtomicBool::new(false);
-        let placed = |place: VmPlace| {
-            self.placed(slot, Machine { vm: place, runner_id: registration.runner_id }, &lost)
-        };
-        let created = provider.create(placement, &order, &cooling, placed).await;
-        match created {
+        let runner_id = registration.runner_id;
+        let placed =
+            |place: VmPlace| self.placed(slot, Machine { vm: place, runner_id: Some(runner_id) }, &lost);
+        match Box::pin(gcp.create(kind, &order, cooling, placed)).await {
             Ok(created) if lost.load(Ordering::Relaxed) => {
                 tracing::warn!(runner = %slot.runner, place = %created.place, "the slot was taken over; its VM goes");
                 // First the registration, since GitHub refuses when the runner is busy; then an orphan is left alone.
-                if self.unregister(pool, registration.runner_id, want, deadline).await {
+                if self.unregister(errand, runner_id, deadline).await {
                     self.delete_vm(slot.runner.as_str(), &created.place, deadline).await;
                 }
-                Tried::Unclear("the slot was taken over by a sweep".to_owned())
+                Tried::Unclear(TAKEN_OVER.to_owned())
             }
             Ok(created) => {
                 self.cool(pool, placement, &created.passed_over).await;
                 Tried::Made(created)
             }
-            Err(CreateError::Full(places)) => {
-                self.cool(pool, placement, &places).await;
-                let why = CreateError::Full(places).to_string();
-                tracing::info!(pool = %pool.name, job = shown(want), runner = %slot.runner, placement = %placement.provider, why, "placement passed over");
-                Tried::PassedOver(why)
-            }
-            Err(CreateError::Ambiguous { place, why }) => Tried::Unclear(format!("{place}: {why}")),
-            Err(error @ (CreateError::Refused(_) | CreateError::Unavailable(_))) => {
-                tracing::error!(pool = %pool.name, job = shown(want), runner = %slot.runner, placement = %placement.provider, %error, "placement passed over");
-                Tried::PassedOver(error.to_string())
+            Err(error) => self.not_created(errand, placement, error).await,
+        }
+    }
+
+    /// What a failed create means for the job.
+    pub(crate) async fn not_created(
+        &self,
+        errand: Errand<'_>,
+        placement: &Placement,
+        error: CreateError,
+    ) -> Tried {
+        let why = error.to_string();
+        let crowded = matches!(error, CreateError::NoRoom(_));
+        match error {
+            CreateError::Full(places) => self.cool(errand.pool, placement, &places).await,
+            CreateError::NoRoom(_) => {}
+            CreateError::Ambiguous { place, why } => return Tried::Unclear(format!("{place}: {why}")),
+            CreateError::Refused(_) | CreateError::Unavailable(_) => {
+                tracing::error!(pool = %errand.pool.name, job = shown(errand.want), runner = %errand.slot.runner, placement = %placement.provider, why, "no VM made here");
             }
         }
+        Tried::PassedOver(Passed { why, crowded })
     }
 
     /// Records a create as soon as the provider has accepted it, while its operation is still under way. `lost` is set
@@ -209,14 +278,8 @@ impl Mayfly {
         }
     }
 
-    async fn made(
-        &self,
-        pool: &Pool,
-        slot: &Slot,
-        want: Want<'_>,
-        created: Created,
-        mut passed_over: Vec<String>,
-    ) -> Provisioned {
+    async fn made(&self, errand: Errand<'_>, created: Created, mut passed_over: Vec<String>) -> Provisioned {
+        let Errand { pool, slot, want, .. } = errand;
         let place = created.place;
         tracing::info!(pool = %pool.name, job = shown(want), runner = %slot.runner, placement = %place, "VM made");
         passed_over
@@ -229,34 +292,42 @@ impl Mayfly {
         Provisioned::Made(place)
     }
 
-    fn unclear(pool: &Pool, slot: &Slot, want: Want<'_>, why: String) -> Provisioned {
+    fn unclear(errand: Errand<'_>, why: String) -> Provisioned {
+        let Errand { pool, slot, want, .. } = errand;
         tracing::warn!(pool = %pool.name, job = shown(want), runner = %slot.runner, why, "left for the sweep");
         Provisioned::Unclear(why)
     }
 
-    async fn not_registered(
-        &self,
-        pool: &Pool,
-        slot: &Slot,
-        want: Want<'_>,
-        error: &GitHubError,
-    ) -> Provisioned {
+    async fn not_registered(&self, errand: Errand<'_>, error: &GitHubError) -> Provisioned {
+        if self.register_failed(errand.pool, error).await {
+            self.give_back(errand, error.to_string()).await
+        } else {
+            Self::unclear(errand, error.to_string())
+        }
+    }
+
+    /// Remembers that GitHub registered no runner; `false` where it may have done so all the same: the slot remembers the
+    /// name until a sweep has looked.
+    pub(crate) async fn register_failed(&self, pool: &Pool, error: &GitHubError) -> bool {
         match error {
             GitHubError::RateLimited { retry_after, .. } => {
                 let until = later(clock::now(), *retry_after);
                 if let Err(error) = self.ledger.hold_github(&pool.name, until).await {
                     tracing::warn!(pool = %pool.name, %error, "GitHub's retry-after is not remembered");
                 }
+                true
             }
-            GitHubError::Refused { .. } => self.failed(pool, Stage::Create, &error.to_string()).await,
-            // It may have registered the runner all the same: the slot remembers the name until a sweep has looked.
-            GitHubError::Unavailable { .. } => return Self::unclear(pool, slot, want, error.to_string()),
+            GitHubError::Refused { .. } => {
+                self.failed(pool, Stage::Create, &error.to_string()).await;
+                true
+            }
+            GitHubError::Unavailable { .. } => false,
         }
-        self.give_back(pool, slot, want, error.to_string()).await
     }
 
     /// The job queues again and its slot is free, in this order: a job is never without a place.
-    async fn give_back(&self, pool: &Pool, slot: &Slot, want: Want<'_>, why: String) -> Provisioned {
+    async fn give_back(&self, errand: Errand<'_>, why: String) -> Provisioned {
+        let Errand { pool, slot, want, .. } = errand;
         tracing::error!(pool = %pool.name, job = shown(want), runner = %slot.runner, why, "no VM made");
         let given: Result<(), StoreError> = async {
             // A sweep may have taken the slot over: then the job is its business.
@@ -272,7 +343,7 @@ impl Mayfly {
         .await;
         match given {
             Ok(()) => Provisioned::GivenBack(why),
-            Err(error) => Self::unclear(pool, slot, want, format!("{why}; {error}")),
+            Err(error) => Self::unclear(errand, format!("{why}; {error}")),
         }
     }
 
@@ -289,7 +360,7 @@ impl Mayfly {
         }
     }
 
-    async fn cool(&self, pool: &Pool, placement: &Placement, places: &[PassedOver]) {
+    pub(crate) async fn cool(&self, pool: &Pool, placement: &Placement, places: &[PassedOver]) {
         let full = places.iter().filter(|place| place.full);
         let keys: Vec<String> = full.map(|over| format!("{}/{}", placement.provider, over.place)).collect();
         let until = later(clock::now(), self.policy.timing.cooldown);
@@ -299,7 +370,8 @@ impl Mayfly {
     }
 
     /// Deletes a registration; whether it is gone.
-    async fn unregister(&self, pool: &Pool, runner: RunnerId, want: Want<'_>, deadline: Instant) -> bool {
+    pub(crate) async fn unregister(&self, errand: Errand<'_>, runner: RunnerId, deadline: Instant) -> bool {
+        let Errand { pool, want, .. } = errand;
         match self.github.remove(&pool.scope, runner, want.installation(), deadline).await {
             Ok(removal) => removal == Removal::Gone,
             Err(error) => {
@@ -317,7 +389,10 @@ impl Mayfly {
     }
 }
 
+/// What becomes of a create whose slot is somebody else's by now.
+pub(crate) const TAKEN_OVER: &str = "the slot was taken over by a sweep";
+
 /// The job as logs show it; none for a VM that is kept warm.
-fn shown(want: Want<'_>) -> Option<u64> {
+pub(crate) fn shown(want: Want<'_>) -> Option<u64> {
     want.job().map(|job| job.0)
 }

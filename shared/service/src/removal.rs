@@ -8,8 +8,7 @@ use mayfly_core::slot::{Phase, Purpose, Slot, SlotEvent, VmPlace, later};
 
 use crate::clock;
 use crate::mayfly::Mayfly;
-use crate::provider::gcp::Going;
-use crate::provider::{Deletion, Provider};
+use crate::provider::{Deletion, Going, Provider};
 use crate::store::{Moved, StoreError};
 use crate::turn::{By, Turn};
 

@@ -10,7 +10,6 @@ use super::world::{Presence, Sighting, Vm, VmState};
 use crate::event::Change;
 use crate::ids::JobId;
 use crate::job::JobState;
-use crate::policy::{Placement, PlacementKind};
 use crate::slot::{MakingStep, Phase, Purpose, Slot, earlier, later};
 
 impl<'a> PoolPlanner<'a, '_> {
@@ -71,8 +70,7 @@ impl<'a> PoolPlanner<'a, '_> {
 
     fn is_made_in_steps(&self, vm: &Vm) -> bool {
         let mut placements = self.pool.placements.iter();
-        let steps = |placement: &Placement| matches!(placement.kind, PlacementKind::Proxmox(_));
-        placements.any(|placement| placement.provider == vm.place.provider && steps(placement))
+        placements.any(|placement| placement.provider == vm.place.provider && placement.proxmox().is_some())
     }
 
     /// A VM that is made in steps: it is taken further where nobody is at it, as long as there is time for it.

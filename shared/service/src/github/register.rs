@@ -89,6 +89,16 @@ impl GitHub {
         Err(GitHubError::Unavailable { doing: DOING, why: "the name stays registered".to_owned() })
     }
 
+    /// Looks up what registering a runner needs, unless that is known: what it would be refused for shows here.
+    pub async fn prepare(
+        &self,
+        pool: &Pool,
+        installation: Option<InstallationId>,
+        deadline: Instant,
+    ) -> Result<(), GitHubError> {
+        self.group(pool, installation, deadline).await.map(|_| ())
+    }
+
     /// The id of the pool's runner group; looked up once, then remembered.
     async fn group(
         &self,

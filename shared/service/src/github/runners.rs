@@ -84,25 +84,25 @@ impl GitHub {
         deadline: Instant,
     ) -> Result<Removal, GitHubError> {
         match self.find(scope, name, installation, deadline).await? {
-            Some(id) => self.remove(scope, id, installation, deadline).await,
+            Some(runner) => self.remove(scope, runner.id, installation, deadline).await,
             None => Ok(Removal::Gone),
         }
     }
 
-    /// The id of the runner of that name, if one is registered.
+    /// The runner of that name, if one is registered.
     pub async fn find(
         &self,
         scope: &Scope,
         name: &str,
         installation: Option<InstallationId>,
         deadline: Instant,
-    ) -> Result<Option<RunnerId>, GitHubError> {
+    ) -> Result<Option<SeenRunner>, GitHubError> {
         const DOING: &str = "looking a runner up";
         let path = format!("/{scope}/actions/runners");
         let call = Call::get(DOING, &path).query("name", name).query("per_page", PAGE);
         let answer: RunnersAnswer = self.answer(scope, installation, call, deadline).await?.read(DOING)?;
         let same = answer.runners.into_iter().find(|found| found.name == name);
-        Ok(same.map(|found| RunnerId(found.id)))
+        Ok(same.map(SeenRunner::from))
     }
 
     /// All runners of a scope: each that was registered when the reading began and still is when it ends, and maybe

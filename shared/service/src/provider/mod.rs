@@ -2,10 +2,12 @@
 //!
 //! The seam is small and its comments are the contract. Errors are typed by what the caller does next.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use mayfly_core::ids::{Deployment, PoolName, RunnerName};
 use mayfly_core::slot::VmPlace;
+use mayfly_core::sweep::Vm;
 
 use crate::secret::Secret;
 
@@ -13,7 +15,7 @@ mod any;
 pub mod gcp;
 pub mod proxmox;
 
-pub use any::Provider;
+pub use any::{At, Going, Provider};
 
 /// What a VM is to carry, whoever makes it.
 #[derive(Debug)]
@@ -58,6 +60,9 @@ pub enum CreateError {
     /// Every place is full or cooling down; the job can be passed on to the next placement.
     #[error("every place is full: {}", list(.0))]
     Full(Vec<PassedOver>),
+    /// There is no room now; there is as soon as another VM goes, so nothing is to be waited for.
+    #[error("no room: {}", list(.0))]
+    NoRoom(Vec<PassedOver>),
     /// The provider will not have it, here or anywhere, until somebody mends the configuration, the template or the
     /// permissions.
     #[error("refused: {0}")]
@@ -100,6 +105,18 @@ pub enum ProviderError {
         /// Why.
         why: String,
     },
+}
+
+/// What a provider lists of this deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// All VMs with its marks.
+    pub vms: Vec<Vm>,
+    /// VMs that may be its, but nobody can look: their host does not answer.
+    pub unseen: BTreeSet<VmPlace>,
+    /// For how many more VMs there is room, by the place that a placement names; one that is not here is not known to be
+    /// short of it.
+    pub room: BTreeMap<String, u32>,
 }
 
 /// How far a deletion is.

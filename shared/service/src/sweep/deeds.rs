@@ -11,6 +11,7 @@ use super::execute::{LOST, StepError, moved_or, provisioned};
 use crate::clock;
 use crate::github::{GitHubError, Removal};
 use crate::mayfly::Mayfly;
+use crate::provider::Provider;
 use crate::store::{Moved, Stage};
 use crate::turn::Turn;
 
@@ -46,7 +47,10 @@ impl Mayfly {
     /// Nothing may run on the slot's VM any more: it goes, and with it a registration that no job has used up. A sweep
     /// does not wait for the end of a deletion: the next one finds it.
     pub(super) async fn end(&self, pool: &Pool, slot: &Slot, deadline: Instant) -> Result<String, StepError> {
-        if matches!(slot.phase, Phase::Reserved | Phase::Booting { .. } | Phase::Idle { .. }) {
+        if matches!(
+            slot.phase,
+            Phase::Reserved | Phase::Creating { .. } | Phase::Booting { .. } | Phase::Idle { .. }
+        ) {
             // Before the slot forgets that there may be one.
             self.unregister_slot(pool, slot, deadline).await?;
         }
@@ -78,9 +82,11 @@ impl Mayfly {
         // Of a busy slot too: GitHub has just said that it is not.
         let event = match slot.phase {
             Phase::Busy { .. } => SlotEvent::Ended,
-            Phase::Reserved | Phase::Booting { .. } | Phase::Idle { .. } | Phase::Deleting { .. } => {
-                SlotEvent::Retired
-            }
+            Phase::Reserved
+            | Phase::Creating { .. }
+            | Phase::Booting { .. }
+            | Phase::Idle { .. }
+            | Phase::Deleting { .. } => SlotEvent::Retired,
         };
         if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? == Moved::No {
             return Ok(LOST.to_owned());
@@ -100,17 +106,25 @@ impl Mayfly {
         pool: &Pool,
         slot: &Slot,
         vm: &Vm,
-        deadline: Instant,
+        turn: Turn,
     ) -> Result<String, StepError> {
-        match self.github.find(&pool.scope, slot.runner.as_str(), None, deadline).await? {
-            Some(runner_id) => {
-                let machine = Machine { vm: vm.place.clone(), runner_id };
+        if matches!(self.provider(&vm.place.provider), Some(Provider::Proxmox(_))) {
+            let taken_up = self.take_up(pool, slot, &vm.place, turn).await?;
+            return Ok(taken_up.unwrap_or_else(|| LOST.to_owned()));
+        }
+        match self.github.find(&pool.scope, slot.runner.as_str(), None, turn.deadline).await? {
+            Some(runner) => {
+                let machine = Machine { vm: vm.place.clone(), runner_id: Some(runner.id) };
                 let event = SlotEvent::Placed { machine };
                 Ok(moved_or(self.ledger.slot_event(&slot.runner, &event, clock::now()).await?, "recorded"))
             }
             // Without a registration it can never take a job.
-            None => self.end(pool, slot, deadline).await,
+            None => self.end(pool, slot, turn.deadline).await,
         }
+    }
+
+    pub(super) async fn advance(&self, pool: &Pool, slot: &Slot, turn: Turn) -> Result<String, StepError> {
+        Ok(self.take_further(pool, slot, turn).await?.unwrap_or_else(|| LOST.to_owned()))
     }
 
     pub(super) async fn settle_displaced(
@@ -165,8 +179,8 @@ impl Mayfly {
         slot: &Slot,
         deadline: Instant,
     ) -> Result<Removal, GitHubError> {
-        match slot.phase.machine() {
-            Some(machine) => self.github.remove(&pool.scope, machine.runner_id, None, deadline).await,
+        match slot.phase.machine().and_then(|machine| machine.runner_id) {
+            Some(runner_id) => self.github.remove(&pool.scope, runner_id, None, deadline).await,
             None => self.github.remove_by_name(&pool.scope, slot.runner.as_str(), None, deadline).await,
         }
     }

@@ -74,7 +74,8 @@ impl Mayfly {
             Action::Retire { slot, failed_boot } => {
                 self.retire(pool, slot, failed_boot.as_deref(), turn.deadline).await
             }
-            Action::Adopt { slot, vm } => self.adopt(pool, slot, vm, turn.deadline).await,
+            Action::Adopt { slot, vm } => Box::pin(self.adopt(pool, slot, vm, turn)).await,
+            Action::Advance { slot } => Box::pin(self.advance(pool, slot, turn)).await,
             Action::Online { slot } => {
                 let moved = self.ledger.slot_event(&slot.runner, &SlotEvent::Online, clock::now()).await?;
                 Ok(moved_or(moved, "it is idle now"))
@@ -159,6 +160,7 @@ fn named(action: &Action) -> (&'static str, String) {
         Action::Delete { slot } => ("delete", slot.runner.to_string()),
         Action::Retire { slot, .. } => ("retire", slot.runner.to_string()),
         Action::Adopt { slot, .. } => ("adopt", slot.runner.to_string()),
+        Action::Advance { slot } => ("advance", slot.runner.to_string()),
         Action::Online { slot } => ("online", slot.runner.to_string()),
         Action::Taken { slot } => ("taken", slot.runner.to_string()),
         Action::Spare { slot } => ("spare", slot.runner.to_string()),

@@ -9,11 +9,12 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use mayfly_core::ids::{ProviderName, RunnerName};
 use mayfly_core::policy::{Pool, Scope};
-use mayfly_core::sweep::{Observed, PoolLedger, SeenRunner, Vm, World};
+use mayfly_core::sweep::{Observed, PoolLedger, SeenRunner, World};
 
 use super::Source;
 use crate::clock;
 use crate::mayfly::Mayfly;
+use crate::provider::Listed;
 use crate::store::Memory;
 
 /// What was seen.
@@ -41,7 +42,7 @@ impl Mayfly {
         let removed = self.removed_pools(memory.as_ref());
         let scopes: BTreeSet<&Scope> =
             self.policy.pools.iter().chain(&removed).map(|pool| &pool.scope).collect();
-        let ((vms, no_vms), (runners, no_runners), (deliveries, hooked, no_deliveries)) = tokio::join!(
+        let ((lists, no_vms), (runners, no_runners), (deliveries, hooked, no_deliveries)) = tokio::join!(
             self.observe_vms(deadline),
             self.observe_runners(&scopes, deadline),
             self.observe_deliveries(memory.as_ref(), deadline),
@@ -51,8 +52,19 @@ impl Mayfly {
         let (mut pools, no_pools) = self.observe_pools(&removed).await;
         failed.extend(no_pools);
         pools.retain(|ledger| self.is_where_it_was(ledger, memory.as_ref(), &mut failed));
-        let mut world =
-            World { now, pools, removed, vms, runners, jobs: BTreeMap::new(), told: Vec::new(), deliveries };
+        let mut world = World {
+            now,
+            pools,
+            removed,
+            vms: BTreeMap::new(),
+            unseen: BTreeSet::new(),
+            room: BTreeMap::new(),
+            runners,
+            jobs: BTreeMap::new(),
+            told: Vec::new(),
+            deliveries,
+        };
+        take_in(&mut world, lists);
         self.observe_jobs(&mut world, memory.as_ref(), hooked, &mut failed, deadline).await;
         Seen { world, memory, failed }
     }
@@ -109,7 +121,7 @@ impl Mayfly {
     async fn observe_vms(
         &self,
         deadline: Instant,
-    ) -> (BTreeMap<ProviderName, Observed<Vec<Vm>>>, Vec<Source>) {
+    ) -> (BTreeMap<ProviderName, Observed<Listed>>, Vec<Source>) {
         let lists = self.providers().map(|(name, provider)| async move {
             let at = clock::now();
             (name.clone(), at, provider.list(&self.policy.deployment, deadline).await)
@@ -147,11 +159,26 @@ impl Mayfly {
     }
 }
 
+/// What the providers listed becomes part of the world.
+fn take_in(world: &mut World, lists: BTreeMap<ProviderName, Observed<Listed>>) {
+    for (provider, listed) in lists {
+        let vms = match listed {
+            Observed::Known { at, value: Listed { vms, unseen, room } } => {
+                world.unseen.extend(unseen);
+                world.room.extend(room.into_iter().map(|(place, room)| ((provider.clone(), place), room)));
+                Observed::Known { at, value: vms }
+            }
+            Observed::Unknown { why } => Observed::Unknown { why },
+        };
+        world.vms.insert(provider, vms);
+    }
+}
+
 /// What each source said, or that it said nothing.
 fn known<K: Ord, V, E: std::error::Error>(
-    lists: Vec<(K, jiff::Timestamp, Result<Vec<V>, E>)>,
+    lists: Vec<(K, jiff::Timestamp, Result<V, E>)>,
     named: impl Fn(&K) -> String,
-) -> (BTreeMap<K, Observed<Vec<V>>>, Vec<Source>) {
+) -> (BTreeMap<K, Observed<V>>, Vec<Source>) {
     let (mut observed, mut failed) = (BTreeMap::new(), Vec::new());
     for (key, at, listed) in lists {
         let seen = match listed {

@@ -61,6 +61,8 @@ pub(super) struct VmEntry {
     pub maxmem: Option<u64>,
     /// What of it is in use, in bytes.
     pub mem: Option<u64>,
+    /// In bytes, as its host sees it; since Proxmox VE 9.
+    pub memhost: Option<u64>,
     /// For how long it runs, in seconds; 0 when it does not.
     pub uptime: Option<u64>,
     /// `type` = `lxc`
@@ -237,6 +239,7 @@ fn vm(entry: &Fields, is_container: bool) -> Option<VmEntry> {
         template: entry.flag("template"),
         maxmem: entry.number("maxmem"),
         mem: entry.number("mem"),
+        memhost: entry.number("memhost"),
         uptime: entry.number("uptime"),
         is_container,
     })

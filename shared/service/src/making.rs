@@ -1,0 +1,332 @@
+//! VMs that are made in steps: cloned, started, and handed over to their runner when the guest agent answers. Whoever is at
+//! one holds a lease on its slot; what is not done by then is taken up by a sweep.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use mayfly_core::ids::RunnerId;
+use mayfly_core::policy::{Placement, Pool, ProxmoxPlacement};
+use mayfly_core::slot::{MakingStep, Phase, Slot, SlotEvent, VmPlace, later};
+
+use crate::clock;
+use crate::github::{GitHubError, Registration};
+use crate::mayfly::Mayfly;
+use crate::provider::proxmox::{Failure, NewVm, Proxmox, Reached};
+use crate::provider::{Created, Deletion, PassedOver, Provider, ProviderError};
+use crate::provision::{Errand, Passed, TAKEN_OVER, Tried, Want};
+use crate::store::{Moved, Stage, StoreError};
+use crate::turn::Turn;
+
+/// A clone that lost the fight for its storage's lock is asked for again so often.
+const CLONES_MOST: u32 = 6;
+/// The wait before that doubles from here.
+const CLONE_PAUSE: Duration = Duration::from_millis(500);
+/// A sweep is at a VM for this part of `step_timeout` at most: there may be many, and the next sweep comes soon.
+const SWEEP_PART: u32 = 4;
+/// At least so long, however soon the VM must be done.
+const SWEEP_LEAST: Duration = Duration::from_secs(2);
+
+/// Whose a slot is after a step was written down.
+enum Recorded {
+    /// Still the errand's.
+    Ours,
+    /// Somebody else's.
+    Lost,
+    /// The table did not say.
+    Unknown(StoreError),
+}
+
+/// Why a VM whose guest is up was not handed over to its runner.
+#[derive(Debug, thiserror::Error)]
+enum NotHandedOver {
+    #[error(transparent)]
+    GitHub(#[from] GitHubError),
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{TAKEN_OVER}")]
+    Lost,
+}
+
+impl Mayfly {
+    /// Makes a VM as far as there is time for.
+    pub(crate) async fn make_in_steps(
+        &self,
+        errand: Errand<'_>,
+        (placement, proxmox, kind): (&Placement, &Proxmox, &ProxmoxPlacement),
+        registration: &mut Option<Registration>,
+        cooling: &BTreeSet<String>,
+    ) -> Tried {
+        if cooling.contains(&kind.place()) {
+            return Tried::PassedOver(Passed { why: "cooling down".to_owned(), crowded: false });
+        }
+        let mut pause = CLONE_PAUSE;
+        for again in (0..CLONES_MOST).rev() {
+            let vm = NewVm { name: &errand.slot.runner, pool: &errand.pool.name, deadline: errand.deadline };
+            let cloning = match Box::pin(proxmox.begin(kind, vm)).await {
+                Ok(cloning) => cloning,
+                Err(error) => return self.not_created(errand, placement, error).await,
+            };
+            let step = MakingStep::Cloning { task: cloning.task };
+            match self.record_step(errand.slot, &cloning.place, &step, lease(errand.deadline)).await {
+                Recorded::Ours => {}
+                // Its name is on it, so a sweep finds it.
+                Recorded::Lost => return Tried::Unclear(TAKEN_OVER.to_owned()),
+                Recorded::Unknown(error) => return Tried::Unclear(error.to_string()),
+            }
+            let place = cloning.place;
+            match Box::pin(proxmox.advance(&place, &step, Some(&cloning.tags), errand.deadline)).await {
+                Reached::Agent => {
+                    let handed = self.hand_over_vm(errand, proxmox, &place, registration.take()).await;
+                    if let Err(error) = handed {
+                        return self.not_handed_over(errand, place, &error).await;
+                    }
+                    return Tried::Made(Created { place, passed_over: Vec::new() });
+                }
+                Reached::NotYet { step, why } => {
+                    tracing::info!(pool = %errand.pool.name, runner = %errand.slot.runner, %place, %step, why, "left for the sweep");
+                    self.leave(errand.slot, &place, &step).await;
+                    return Tried::Made(Created { place, passed_over: Vec::new() });
+                }
+                Reached::Failed { failure: Failure::Locked, why }
+                    if again > 0 && has_time(errand.deadline, pause) =>
+                {
+                    tracing::info!(runner = %errand.slot.runner, %place, why, "cloned again in a moment");
+                    tokio::time::sleep(crate::random::jitter(pause)).await;
+                    pause *= 2;
+                }
+                Reached::Failed { failure, why } => {
+                    return self
+                        .come_to_nothing(errand, (placement, proxmox, kind), &place, failure, why)
+                        .await;
+                }
+            }
+        }
+        Tried::PassedOver(Passed { why: "its storage is busy".to_owned(), crowded: true })
+    }
+
+    /// A VM that cannot be made: what there is of it goes, and only then the job is passed on, since a slot stands for one
+    /// VM.
+    async fn come_to_nothing(
+        &self,
+        errand: Errand<'_>,
+        (placement, proxmox, kind): (&Placement, &Proxmox, &ProxmoxPlacement),
+        place: &VmPlace,
+        failure: Failure,
+        why: String,
+    ) -> Tried {
+        let Errand { pool, slot, deadline, .. } = errand;
+        tracing::error!(pool = %pool.name, runner = %slot.runner, %place, why, "its VM comes to nothing");
+        if failure == Failure::Full {
+            self.cool(pool, placement, &[PassedOver { place: kind.place(), why: why.clone(), full: true }])
+                .await;
+        }
+        let gone = async {
+            let going = proxmox.delete(slot.runner.as_str(), Some(place), deadline).await?;
+            proxmox.wait_gone(&going, deadline).await
+        };
+        let left = match Box::pin(gone).await {
+            Ok(Deletion::Gone) => {
+                return Tried::PassedOver(Passed { why, crowded: failure == Failure::Locked });
+            }
+            Ok(Deletion::UnderWay) => "what there is of it is being deleted".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if let Err(error) = self.ledger.slot_event(&slot.runner, &SlotEvent::Ended, clock::now()).await {
+            tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep");
+        }
+        Tried::Unclear(format!("{why}; {left}"))
+    }
+
+    /// A sweep takes a half made VM further, unless somebody else is at it.
+    pub(crate) async fn take_further(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        turn: Turn,
+    ) -> Result<Option<String>, StoreError> {
+        let deadline = self.making_until(pool, slot, turn);
+        let event = SlotEvent::TakenUp { leased_until: lease(deadline) };
+        if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? == Moved::No {
+            return Ok(None);
+        }
+        self.go_on(pool, slot, deadline).await.map(Some)
+    }
+
+    /// A sweep found a clone that nobody recorded: it is recorded, and taken further.
+    pub(crate) async fn take_up(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        vm: &VmPlace,
+        turn: Turn,
+    ) -> Result<Option<String>, StoreError> {
+        let deadline = self.making_until(pool, slot, turn);
+        let step = MakingStep::Cloning { task: None };
+        let event = SlotEvent::Making { vm: vm.clone(), step, leased_until: lease(deadline) };
+        match self.ledger.slot_event(&slot.runner, &event, clock::now()).await? {
+            Moved::No => Ok(None),
+            Moved::From(_) => match slot.apply(&event, clock::now()) {
+                Ok(slot) => self.go_on(pool, &slot, deadline).await.map(Some),
+                Err(_) => Ok(None),
+            },
+        }
+    }
+
+    /// Takes a half made VM, which is leased to us, as far as there is time for; what became of it.
+    async fn go_on(&self, pool: &Pool, slot: &Slot, deadline: Instant) -> Result<String, StoreError> {
+        let Phase::Creating { machine, step, .. } = &slot.phase else {
+            return Ok("nothing: it is made already".to_owned());
+        };
+        let place = &machine.vm;
+        let Some(Provider::Proxmox(proxmox)) = self.provider(&place.provider) else {
+            return Ok("left alone: its provider is not configured any more".to_owned());
+        };
+        let errand = Errand { pool, slot, want: Want::Warm, deadline };
+        // Whoever was at it before may have handed it over, and not have lived to say so.
+        match self.github.find(&pool.scope, slot.runner.as_str(), None, deadline).await {
+            Ok(Some(runner)) if runner.online || runner.busy => {
+                self.handed_over(slot, runner.id).await?;
+                return Ok("its runner is online already".to_owned());
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.leave(slot, place, step).await;
+                return Ok(format!("left for the next sweep: {error}"));
+            }
+        }
+        match Box::pin(proxmox.advance(place, step, None, deadline)).await {
+            Reached::Agent => match self.hand_over_vm(errand, proxmox, place, None).await {
+                Ok(()) => Ok("its guest has all that its runner needs".to_owned()),
+                Err(error) => {
+                    self.not_handed_over(errand, place.clone(), &error).await;
+                    Ok(format!("left for the next sweep: {error}"))
+                }
+            },
+            Reached::NotYet { step, why } => {
+                self.leave(slot, place, &step).await;
+                Ok(format!("left for the next sweep, {step}: {why}"))
+            }
+            Reached::Failed { failure, why } => {
+                tracing::error!(pool = %pool.name, runner = %slot.runner, %place, why, "its VM comes to nothing");
+                if failure == Failure::Full {
+                    self.cool_all(pool, place, &why).await;
+                }
+                if failure != Failure::Locked {
+                    self.failed(pool, Stage::Create, &why).await;
+                }
+                // The next sweep finds it gone, and makes another.
+                self.ledger.slot_event(&slot.runner, &SlotEvent::Ended, clock::now()).await?;
+                self.delete_vm_of(slot, deadline).await;
+                Ok(format!("it is given up: {why}"))
+            }
+        }
+    }
+
+    /// The cluster turned out to be full, for whichever of the pool's templates this VM is of.
+    async fn cool_all(&self, pool: &Pool, place: &VmPlace, why: &str) {
+        for placement in pool.placements.iter().filter(|placement| placement.provider == place.provider) {
+            let full = placement.places().into_iter();
+            let full = full.map(|place| PassedOver { place, why: why.to_owned(), full: true });
+            self.cool(pool, placement, &full.collect::<Vec<_>>()).await;
+        }
+    }
+
+    /// Registers the runner and gives the guest what it needs.
+    async fn hand_over_vm(
+        &self,
+        errand: Errand<'_>,
+        proxmox: &Proxmox,
+        place: &VmPlace,
+        registration: Option<Registration>,
+    ) -> Result<(), NotHandedOver> {
+        let Errand { pool, slot, deadline, .. } = errand;
+        let registration = match registration {
+            Some(registration) => registration,
+            None => self.register(errand).await?,
+        };
+        let jit_config = &registration.jit_config;
+        Box::pin(proxmox.hand_over(place, pool.platform, jit_config, pool.max_lifetime, deadline)).await?;
+        if self.handed_over(slot, registration.runner_id).await? {
+            return Ok(());
+        }
+        // GitHub refuses when it is busy: then it serves, whoever has the slot.
+        self.unregister(errand, registration.runner_id, deadline).await;
+        Err(NotHandedOver::Lost)
+    }
+
+    /// Writes down that a guest has all that its runner needs; `false` where the slot is somebody else's by now.
+    async fn handed_over(&self, slot: &Slot, runner_id: RunnerId) -> Result<bool, StoreError> {
+        let event = SlotEvent::HandedOver { runner_id };
+        match self.ledger.slot_event(&slot.runner, &event, clock::now()).await? {
+            Moved::From(_) => Ok(true),
+            // The event of its job may have overtaken this: then the slot is busy, and still this runner's.
+            Moved::No => {
+                let still = self.ledger.slot_of(&slot.runner).await?;
+                Ok(still.is_some_and(|slot| !matches!(slot.phase, Phase::Deleting { .. })))
+            }
+        }
+    }
+
+    async fn not_handed_over(&self, errand: Errand<'_>, place: VmPlace, error: &NotHandedOver) -> Tried {
+        tracing::warn!(pool = %errand.pool.name, runner = %errand.slot.runner, %place, %error, "not handed over");
+        if let NotHandedOver::GitHub(error) = error {
+            self.register_failed(errand.pool, error).await;
+        }
+        if matches!(error, NotHandedOver::Lost) {
+            return Tried::Unclear(error.to_string());
+        }
+        self.leave(errand.slot, &place, &MakingStep::WaitingForAgent).await;
+        Tried::Made(Created { place, passed_over: Vec::new() })
+    }
+
+    async fn record_step(
+        &self,
+        slot: &Slot,
+        vm: &VmPlace,
+        step: &MakingStep,
+        leased_until: Timestamp,
+    ) -> Recorded {
+        let event = SlotEvent::Making { vm: vm.clone(), step: step.clone(), leased_until };
+        match self.ledger.slot_event(&slot.runner, &event, clock::now()).await {
+            Ok(Moved::From(_)) => Recorded::Ours,
+            Ok(Moved::No) => {
+                tracing::warn!(runner = %slot.runner, place = %vm, "the slot was taken over; its VM is left for the sweep");
+                Recorded::Lost
+            }
+            Err(error) => {
+                tracing::warn!(runner = %slot.runner, place = %vm, %error, "a step of making a VM is not recorded");
+                Recorded::Unknown(error)
+            }
+        }
+    }
+
+    /// Nobody is at the VM any more: the next sweep need not wait for the lease to end.
+    async fn leave(&self, slot: &Slot, vm: &VmPlace, step: &MakingStep) {
+        self.record_step(slot, vm, step, before_now()).await;
+    }
+
+    /// Until when a sweep is at a VM.
+    fn making_until(&self, pool: &Pool, slot: &Slot, turn: Turn) -> Instant {
+        let end = later(slot.reserved_at, pool.boot_timeout);
+        let left = Duration::try_from(end.duration_since(clock::now())).unwrap_or_default();
+        let patience = self.policy.timing.step_timeout / SWEEP_PART;
+        turn.deadline.min(Instant::now() + patience.min(left).max(SWEEP_LEAST))
+    }
+}
+
+/// The moment of a deadline.
+fn lease(deadline: Instant) -> Timestamp {
+    later(clock::now(), deadline.saturating_duration_since(Instant::now()))
+}
+
+/// A lease that is over.
+fn before_now() -> Timestamp {
+    mayfly_core::slot::earlier(clock::now(), Duration::from_millis(1))
+}
+
+fn has_time(deadline: Instant, pause: Duration) -> bool {
+    deadline.saturating_duration_since(Instant::now()) > pause * 2
+}

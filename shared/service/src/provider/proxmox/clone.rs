@@ -1,0 +1,234 @@
+//! The first step: a template is cloned, on a node with room and under an id that nobody has.
+
+use std::time::{Duration, Instant};
+
+use mayfly_core::ids::{PoolName, RunnerName};
+use mayfly_core::policy::ProxmoxPlacement;
+use mayfly_core::room::{Demand, Found};
+use mayfly_core::slot::VmPlace;
+
+use super::answers::Upid;
+use super::client::{CloneOrder, until};
+use super::error::{Error, Kind};
+use super::look::{KEPT, Seen};
+use super::template::{Template, create_error, full};
+use super::{LIMIT, Proxmox, marks, pause_before};
+use crate::provider::{CreateError, PassedOver};
+
+/// For each try of a clone: Proxmox forks the task only after it has locked and written the new configuration.
+const CLONE_LIMIT: Duration = Duration::from_secs(30);
+/// So many places are tried for one VM: each but the last was taken by a stranger, or failed.
+const PLACES_MOST: usize = 16;
+/// A clone whose reply was lost is asked for again so often.
+const TRIES_OF_LOST: u32 = 3;
+/// Between two looks whether a storage bears another clone.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A VM that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct NewVm<'a> {
+    /// Its name, which is its runner's.
+    pub name: &'a RunnerName,
+    /// The pool it is of.
+    pub pool: &'a PoolName,
+    /// Until when there is time for it.
+    pub deadline: Instant,
+}
+
+/// A clone that Proxmox has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cloning {
+    /// Where the VM will be.
+    pub place: VmPlace,
+    /// The task (UPID); `None` where its name was lost with a reply.
+    pub task: Option<String>,
+    /// The template's own tags, which the VM keeps.
+    pub tags: Vec<String>,
+}
+
+/// What became of the clone call for one place.
+enum Asked {
+    Begun(Option<Upid>),
+    /// Another place may do.
+    NotHere,
+    /// The same may do in a moment.
+    Again(String),
+}
+
+impl Proxmox {
+    /// Fetches what a clone needs, unless it is known and fresh. What fails here is told by the clone.
+    pub async fn prepare(&self, placement: &ProxmoxPlacement, deadline: Instant) {
+        if let Ok(seen) = self.look(KEPT, deadline).await {
+            _ = self.template(placement, &seen, deadline).await;
+        }
+    }
+
+    /// Begins to clone the placement's template, where there is room for the VM.
+    pub async fn begin(&self, placement: &ProxmoxPlacement, vm: NewVm<'_>) -> Result<Cloning, CreateError> {
+        let begun = self.try_places(placement, vm).await;
+        match &begun {
+            Ok(_) | Err(CreateError::Ambiguous { .. }) => {}
+            Err(CreateError::Refused(_)) => {
+                // Perhaps it was replaced; the next clone reads it again.
+                self.forget_template(placement.template);
+                self.release(vm.name.as_str()).await;
+            }
+            Err(CreateError::Full(_) | CreateError::NoRoom(_) | CreateError::Unavailable(_)) => {
+                self.release(vm.name.as_str()).await;
+            }
+        }
+        begun
+    }
+
+    async fn try_places(&self, placement: &ProxmoxPlacement, vm: NewVm<'_>) -> Result<Cloning, CreateError> {
+        let failed = |error: Error| create_error(&error, placement, vm.deadline);
+        let mut seen = self.look(KEPT, vm.deadline).await.map_err(failed)?;
+        let template = self.template(placement, &seen, vm.deadline).await?;
+        let mut demand = self.demand(placement, &template, &seen);
+        let mut fresh = false;
+        let mut places = 0;
+        while places < PLACES_MOST {
+            let why = match self.claim(&seen, &demand, vm.name.as_str(), vm.deadline).await? {
+                Found::Place { host, vmid } => {
+                    places += 1;
+                    match self.ask(placement, &template, vm, (&host, vmid), &mut demand).await? {
+                        Asked::Begun(task) => {
+                            let task = task.map(|task| task.to_string());
+                            let tags = template.tags.clone();
+                            return Ok(Cloning { place: self.place(&host, vmid), task, tags });
+                        }
+                        Asked::NotHere => continue,
+                        Asked::Again(why) => why,
+                    }
+                }
+                Found::Later(why) => why,
+                Found::Full(_) if !fresh => {
+                    // Somebody may have gone since.
+                    seen = self.look(Duration::ZERO, vm.deadline).await.map_err(failed)?;
+                    demand = self.seen_again(placement, &template, &seen, demand);
+                    fresh = true;
+                    continue;
+                }
+                Found::Full(reasons) => return Err(no_room(reasons)),
+            };
+            if !pause_before(vm.deadline, crate::random::jitter(PAUSE)).await {
+                return Err(CreateError::NoRoom(vec![PassedOver { full: false, ..full(placement, why) }]));
+            }
+            seen = self.look(PAUSE, vm.deadline).await.map_err(failed)?;
+            demand = self.seen_again(placement, &template, &seen, demand);
+        }
+        Err(CreateError::Unavailable(format!("no place for the VM was found in {PLACES_MOST} tries")))
+    }
+
+    fn seen_again(
+        &self,
+        placement: &ProxmoxPlacement,
+        template: &Template,
+        seen: &Seen,
+        before: Demand,
+    ) -> Demand {
+        let mut demand = self.demand(placement, template, seen);
+        demand.taken.extend(before.taken);
+        demand.failed = before.failed;
+        demand
+    }
+
+    /// Asks for the clone in one place; what was learnt of it goes into the demand.
+    async fn ask(
+        &self,
+        placement: &ProxmoxPlacement,
+        template: &Template,
+        vm: NewVm<'_>,
+        (host, vmid): (&str, u32),
+        demand: &mut Demand,
+    ) -> Result<Asked, CreateError> {
+        let description = marks::description(&self.uses.deployment, vm.pool);
+        let order = CloneOrder {
+            newid: vmid,
+            name: vm.name.as_str(),
+            description: &description,
+            target: Some(host).filter(|host| *host != template.node),
+            full: placement.full_clone,
+            storage: placement.storage.as_deref().filter(|_| placement.full_clone),
+            pool: placement.pool.as_deref(),
+        };
+        let error = match self.cloned_once(template, &order, host, vm.deadline).await? {
+            Ok(task) => return Ok(Asked::Begun(task)),
+            Err(error) => error,
+        };
+        tracing::info!(runner = %vm.name, node = host, vmid, %error, "not cloned here");
+        match &error.kind {
+            Kind::Taken => {
+                demand.taken.insert(vmid);
+                Ok(Asked::NotHere)
+            }
+            Kind::NodeDown if host != template.node => {
+                demand.failed.insert(host.to_owned(), error.why.clone());
+                Ok(Asked::NotHere)
+            }
+            Kind::StorageLocked | Kind::Busy | Kind::Locked { .. } | Kind::NotSent => {
+                Ok(Asked::Again(error.why))
+            }
+            // The template went since it was looked at.
+            Kind::Missing => Err(CreateError::Refused(error.why)),
+            Kind::NodeDown
+            | Kind::Lost { .. }
+            | Kind::Unauthorized
+            | Kind::Forbidden { .. }
+            | Kind::AlreadyRunning
+            | Kind::NotRunning
+            | Kind::StillRunning
+            | Kind::AgentAbsent
+            | Kind::AgentUnconfigured
+            | Kind::StorageFull
+            | Kind::NoMemory
+            | Kind::Refused
+            | Kind::TooLong
+            | Kind::Certificate
+            | Kind::Other(_) => Err(create_error(&error, placement, vm.deadline)),
+        }
+    }
+
+    /// Sends a clone until it is known what became of it. Each repeat asks for the same id: if an earlier one was begun
+    /// after all, it is refused, and the VM of that id has our name.
+    async fn cloned_once(
+        &self,
+        template: &Template,
+        order: &CloneOrder<'_>,
+        host: &str,
+        deadline: Instant,
+    ) -> Result<Result<Option<Upid>, Error>, CreateError> {
+        let mut lost: Option<Error> = None;
+        for tries in 1..=TRIES_OF_LOST {
+            let limit = until(deadline, CLONE_LIMIT);
+            let error = match self.client.clone(&template.node, template.vmid, order, limit).await {
+                Ok(task) => return Ok(Ok(Some(task))),
+                Err(error) => error,
+            };
+            let uncertain = lost.is_some() || matches!(error.kind, Kind::Lost { .. });
+            if !uncertain {
+                return Ok(Err(error));
+            }
+            let why = lost.get_or_insert_with(|| error.clone()).why.clone();
+            match self.client.status(host, order.newid, until(deadline, LIMIT)).await {
+                Ok(status) if status.name.as_deref() == Some(order.name) => return Ok(Ok(None)),
+                // A stranger's: ours can never get that id.
+                Ok(_) => return Ok(Err(Error::new(Kind::Taken, why))),
+                Err(looked) => {
+                    tracing::debug!(runner = order.name, %looked, "whether it was cloned is not known")
+                }
+            }
+            let pause = crate::random::jitter(PAUSE * tries);
+            if !pause_before(deadline, pause).await {
+                break;
+            }
+        }
+        let why = lost.map_or_else(String::new, |error| error.why);
+        Err(CreateError::Ambiguous { place: format!("{host}/{}", order.newid), why })
+    }
+}
+
+fn no_room(reasons: Vec<(String, String)>) -> CreateError {
+    let passed = |(place, why)| PassedOver { place, why, full: false };
+    CreateError::NoRoom(reasons.into_iter().map(passed).collect())
+}

@@ -1,0 +1,192 @@
+//! Deleting a VM: the plug is pulled, then it is deleted with all its disks.
+//!
+//! Ids are used again, so a VM is looked at before it is touched: only the one of our name is ours.
+
+use std::time::{Duration, Instant};
+
+use mayfly_core::slot::VmPlace;
+
+use super::answers::{Upid, VmStatus};
+use super::client::{repeated, until};
+use super::error::{Error, Kind};
+use super::{LIMIT, Proxmox, address, is_past, pause_before, provider_error};
+use crate::provider::{Deletion, ProviderError};
+
+/// What was seen of a VM is acted upon within this; after that it is looked at again.
+const SEEN_KEPT: Duration = Duration::from_secs(1);
+/// Between two looks at a VM whose deletion we have no task of.
+const POLL_FIRST: Duration = Duration::from_millis(300);
+const POLL_MOST: Duration = Duration::from_secs(5);
+const FAILURES_MOST: u32 = 3;
+const DELETING: &str = "deleting a VM";
+const WAITING: &str = "waiting for a VM to be gone";
+
+/// A VM that is being deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Going {
+    name: String,
+    /// `None` when it was gone already.
+    at: Option<(String, u32)>,
+    task: Option<Upid>,
+}
+
+impl Going {
+    /// A VM whose deletion somebody else asked for.
+    pub fn at(name: &str, place: &VmPlace) -> Self {
+        let at = address(place).map(|(node, vmid)| (node.to_owned(), vmid));
+        Self { name: name.to_owned(), at, task: None }
+    }
+
+    /// Whether it was gone already.
+    pub fn is_gone(&self) -> bool {
+        self.at.is_none()
+    }
+}
+
+impl Proxmox {
+    /// Stops a VM and asks for its deletion. One that is gone already is a success; one that is locked, by a task that may be
+    /// dead, is an error that says so. Without a place, or where it is not there any more, it is looked for by its name.
+    pub async fn delete(
+        &self,
+        name: &str,
+        place: Option<&VmPlace>,
+        deadline: Instant,
+    ) -> Result<Going, ProviderError> {
+        let going = self
+            .ask_to_delete(name, place, deadline)
+            .await
+            .map_err(|error| provider_error(DELETING, &error))?;
+        if going.task.is_some() {
+            tracing::debug!(runner = name, "VM is stopped and being deleted");
+        }
+        self.release_young(name).await;
+        Ok(going)
+    }
+
+    async fn ask_to_delete(
+        &self,
+        name: &str,
+        place: Option<&VmPlace>,
+        deadline: Instant,
+    ) -> Result<Going, Error> {
+        let gone = Going { name: name.to_owned(), at: None, task: None };
+        let Some((node, vmid, mut status)) = self.found(name, place, deadline).await? else {
+            return Ok(gone);
+        };
+        let seen = Instant::now();
+        if let Some(lock) = status.lock {
+            let why = format!("VM {vmid} on node {node} is locked ({lock})");
+            return Err(Error::new(Kind::Locked { lock }, why).advised(self.provider()));
+        }
+        // This process may have been frozen since it looked.
+        if seen.elapsed() > SEEN_KEPT {
+            let Some(now) = self.is_there(name, &node, vmid, deadline).await? else { return Ok(gone) };
+            status = now;
+        }
+        // Neither is repeated here: by then another VM may have the id. A running one is never deleted by Proxmox.
+        if status.running {
+            match self.client.stop(&node, vmid, until(deadline, LIMIT)).await {
+                Ok(task) => _ = self.wait_for(&task, deadline).await?,
+                Err(Error { kind: Kind::NotRunning, .. }) => {}
+                Err(Error { kind: Kind::Missing, .. }) => return Ok(gone),
+                Err(error) => return Err(error),
+            }
+        }
+        match self.client.delete(&node, vmid, until(deadline, LIMIT)).await {
+            Ok(task) => Ok(Going { at: Some((node, vmid)), task: Some(task), ..gone }),
+            Err(Error { kind: Kind::Missing, .. }) => Ok(gone),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the VM is, and how; `None` when it is gone.
+    async fn found(
+        &self,
+        name: &str,
+        place: Option<&VmPlace>,
+        deadline: Instant,
+    ) -> Result<Option<(String, u32, VmStatus)>, Error> {
+        let recorded = place.and_then(address);
+        if let Some((node, vmid)) = recorded
+            && let Some(status) = self.is_there(name, node, vmid, deadline).await?
+        {
+            return Ok(Some((node.to_owned(), vmid, status)));
+        }
+        // A person, or the cluster, may have moved it to another node.
+        let vmid = recorded.map(|(_, vmid)| vmid);
+        let Some((node, vmid)) = self.find(name, vmid, deadline).await? else { return Ok(None) };
+        let status = self.is_there(name, &node, vmid, deadline).await?;
+        Ok(status.map(|status| (node, vmid, status)))
+    }
+
+    /// The VM of that id, where it is ours by its name.
+    async fn is_there(
+        &self,
+        name: &str,
+        node: &str,
+        vmid: u32,
+        deadline: Instant,
+    ) -> Result<Option<VmStatus>, Error> {
+        match repeated(deadline, LIMIT, |limit| self.client.status(node, vmid, limit)).await {
+            Ok(status) => Ok(Some(status).filter(|status| status.name.as_deref() == Some(name))),
+            Err(Error { kind: Kind::Missing, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the VM of that name is, if it is ours; `vmid` is its id, where that is known.
+    async fn find(
+        &self,
+        name: &str,
+        vmid: Option<u32>,
+        deadline: Instant,
+    ) -> Result<Option<(String, u32)>, Error> {
+        let seen = self.look(Duration::ZERO, deadline).await?;
+        let listed = self.ours(&seen, deadline).await?;
+        if let Some(found) = listed.vms.into_iter().find(|vm| vm.name == name) {
+            return Ok(address(&found.place).map(|(node, vmid)| (node.to_owned(), vmid)));
+        }
+        let may_be = |place: &VmPlace| {
+            let (_, unseen) = address(place).unzip();
+            vmid.is_none() || unseen.is_none() || vmid == unseen
+        };
+        match listed.unseen.iter().find(|place| may_be(place)) {
+            Some(place) => {
+                Err(Error::new(Kind::NodeDown, format!("{place} may be it, and its node does not answer")))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Waits until a VM is gone, or until the deadline.
+    pub async fn wait_gone(&self, going: &Going, deadline: Instant) -> Result<Deletion, ProviderError> {
+        let Some((node, vmid)) = &going.at else { return Ok(Deletion::Gone) };
+        let failed = |error: Error| provider_error(WAITING, &error);
+        if let Some(task) = &going.task {
+            match self.wait_for(task, deadline).await {
+                Ok(true) => return Ok(Deletion::Gone),
+                Ok(false) => return Ok(Deletion::UnderWay),
+                // Somebody else was quicker, or the task is forgotten: the VM itself tells.
+                Err(Error { kind: Kind::Missing, .. }) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        let (mut failures, mut pause) = (0, POLL_FIRST);
+        while !is_past(deadline) {
+            match self.client.status(node, *vmid, until(deadline, LIMIT)).await {
+                Ok(status) if status.name.as_deref() == Some(going.name.as_str()) => failures = 0,
+                Ok(_) | Err(Error { kind: Kind::Missing, .. }) => return Ok(Deletion::Gone),
+                Err(_) if is_past(deadline) => break,
+                Err(error) => {
+                    failures += 1;
+                    if failures == FAILURES_MOST || !error.passes() {
+                        return Err(failed(error));
+                    }
+                }
+            }
+            pause_before(deadline, pause).await;
+            pause = (pause * 2).min(POLL_MOST);
+        }
+        Ok(Deletion::UnderWay)
+    }
+}

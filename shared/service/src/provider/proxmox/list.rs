@@ -1,0 +1,146 @@
+//! Which VMs there are.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use mayfly_core::ids::PoolName;
+use mayfly_core::sweep::{Vm, VmState};
+
+use super::answers::{VmConfig, VmEntry};
+use super::client::repeated;
+use super::error::{Error, Kind};
+use super::look::{Seen, is_being_made};
+use super::{LIMIT, Proxmox, marks, provider_error};
+use crate::provider::{Listed, ProviderError};
+
+/// Configurations that a list looks into, at a time and in all: those of VMs so new that the cluster's own list lacks
+/// their names or tags.
+const LOOKS_AT_ONCE: usize = 8;
+const LOOKS_MOST: usize = 500;
+const DOING: &str = "listing VMs";
+
+/// A list so far, or why it is not whole.
+type Known = Result<Option<(String, PoolName)>, Error>;
+
+impl Proxmox {
+    /// This deployment's VMs, with the room that is left beside them.
+    pub async fn list(&self, deadline: Instant) -> Result<Listed, ProviderError> {
+        let listed = async {
+            let seen = self.look(Duration::ZERO, deadline).await?;
+            let mut listed = self.ours(&seen, deadline).await?;
+            listed.room = self.rooms(&seen, deadline).await;
+            Ok(listed)
+        };
+        listed.await.map_err(|error: Error| provider_error(DOING, &error))
+    }
+
+    /// Those of a look that are ours: by their tags, or inside our range of ids by name and description.
+    pub(super) async fn ours(&self, seen: &Seen, deadline: Instant) -> Result<Listed, Error> {
+        let candidates = seen.resources.vms.iter().filter(|vm| self.may_be_ours(vm));
+        let mut looks = 0;
+        let mut known = Vec::new();
+        for vm in candidates {
+            let at_once = self.known_at_once(vm);
+            looks += usize::from(at_once.is_none());
+            known.push((vm, at_once));
+        }
+        if looks > LOOKS_MOST {
+            return Err(Error::new(Kind::Busy, format!("{looks} VMs are yet without a name")));
+        }
+        let mut looked: Vec<(&VmEntry, Known)> = Vec::new();
+        for some in known.chunks(LOOKS_AT_ONCE) {
+            let looks = some.iter().map(|(vm, known)| self.known_or_looked_into(vm, known.clone(), deadline));
+            let answers = join_all(looks).await;
+            looked.extend(some.iter().map(|(vm, _)| *vm).zip(answers));
+        }
+        let mut listed = Listed::default();
+        for (vm, known) in looked {
+            let place = self.place(&vm.node, vm.vmid);
+            match known {
+                Ok(Some((name, pool))) => {
+                    listed.vms.push(Vm { name, pool, place, created_at: None, state: state(vm) });
+                }
+                Ok(None) => {}
+                Err(error) if error.kind == Kind::NodeDown => _ = listed.unseen.insert(place),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(listed)
+    }
+
+    fn may_be_ours(&self, vm: &VmEntry) -> bool {
+        let (first, last) = self.client.settings().vmid_range;
+        let in_range = (first..=last).contains(&vm.vmid);
+        let tagged = marks::are_ours(&vm.tags, &self.uses.deployment);
+        let name = vm.name.as_deref();
+        let named = name.is_none_or(|name| marks::pool_by_name(name, &self.uses.deployment).is_some());
+        !vm.template && !vm.is_container && (tagged || (in_range && named))
+    }
+
+    /// What the list itself says, where that is enough.
+    fn known_at_once(&self, vm: &VmEntry) -> Option<(String, PoolName)> {
+        let name = vm.name.as_ref().filter(|_| marks::are_ours(&vm.tags, &self.uses.deployment))?;
+        Some((name.clone(), marks::pool_by_name(name, &self.uses.deployment)?))
+    }
+
+    async fn known_or_looked_into(
+        &self,
+        vm: &VmEntry,
+        known: Option<(String, PoolName)>,
+        deadline: Instant,
+    ) -> Known {
+        if known.is_some() {
+            return Ok(known);
+        }
+        let asked = repeated(deadline, LIMIT, |limit| self.client.config(&vm.node, vm.vmid, limit)).await;
+        match asked {
+            Ok(config) => Ok(self.marked(&config)),
+            Err(error) if error.kind == Kind::Missing => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The VM's name and pool, where its marks are ours.
+    fn marked(&self, config: &VmConfig) -> Option<(String, PoolName)> {
+        let deployment = &self.uses.deployment;
+        let name = config.name.clone()?;
+        let described = marks::pool_of(config.description.as_deref().unwrap_or_default(), deployment);
+        let named = marks::pool_by_name(&name, deployment);
+        let pool = if marks::are_ours(&config.tags, deployment) {
+            named.or(described)
+        } else {
+            named.and(described)
+        };
+        Some((name, pool?))
+    }
+
+    /// For how many more VMs of each of our templates there is room. What cannot be told is left out.
+    async fn rooms(&self, seen: &Seen, deadline: Instant) -> BTreeMap<String, u32> {
+        let mut rooms = BTreeMap::new();
+        for placement in &self.uses.placements {
+            let place = placement.place();
+            if rooms.contains_key(&place) {
+                continue;
+            }
+            // One that is full for another reason says so when a VM is asked for.
+            let Ok(template) = self.template(placement, seen, deadline).await else { continue };
+            let demand = self.demand(placement, &template, seen);
+            match self.room_for(seen, &demand).await {
+                Ok(room) => _ = rooms.insert(place, room),
+                Err(error) => tracing::debug!(%error, "the claims on a cluster are not known"),
+            }
+        }
+        rooms
+    }
+}
+
+fn state(vm: &VmEntry) -> VmState {
+    match (vm.status.as_deref(), vm.lock.as_deref()) {
+        _ if is_being_made(vm) => VmState::Running,
+        (_, Some("destroyed")) => VmState::Going,
+        (Some("stopped"), _) => VmState::Stopped,
+        // One that its host does not tell of may run.
+        (Some(_) | None, _) => VmState::Running,
+    }
+}

@@ -1,0 +1,127 @@
+//! Which node and id a VM gets. Many functions choose at once, and none knows of the others: so the choice is claimed in
+//! the table before anything is cloned.
+
+use std::time::{Duration, Instant};
+
+use mayfly_core::ids::RunnerName;
+use mayfly_core::room::{Claim, Demand, Found, choose, room, standing};
+
+use super::look::Seen;
+use super::{Proxmox, is_past};
+use crate::clock;
+use crate::provider::CreateError;
+use crate::store::StoreError;
+
+/// A claim that others were quicker with is made again so often.
+const TRIES: usize = 24;
+/// The longest wait before the next try of a claim doubles from here, up to that.
+const PAUSE_FIRST: Duration = Duration::from_millis(10);
+const PAUSE_MOST: Duration = Duration::from_millis(320);
+
+impl Proxmox {
+    /// Chooses a place for the VM of that name, and claims it.
+    pub(super) async fn claim(
+        &self,
+        seen: &Seen,
+        demand: &Demand,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Found, CreateError> {
+        let provider = self.provider();
+        let waiting = tokio::time::timeout_at(deadline.into(), self.room.lock()).await;
+        let mut kept = waiting.map_err(|_| CreateError::Unavailable("no time left".to_owned()))?;
+        // What this process remembers may be out of date: that there is no room is said by the table only.
+        let (mut known, mut read) = match kept.take() {
+            Some(known) => (known, false),
+            None => (self.ledger.room(provider).await.map_err(|error| store_error(&error))?, true),
+        };
+        let mut pause = PAUSE_FIRST;
+        for _ in 0..TRIES {
+            let now = clock::now();
+            let longest = self.uses.step_timeout;
+            let mut claims = standing(known.claims.clone(), &seen.cluster, now, longest);
+            claims.remove(name);
+            let found = choose(&seen.cluster, &claims, demand, crate::random::bits());
+            let Found::Place { host, vmid } = &found else {
+                if read {
+                    *kept = Some(known);
+                    return Ok(found);
+                }
+                known = self.ledger.room(provider).await.map_err(|error| store_error(&error))?;
+                read = true;
+                continue;
+            };
+            let (host, vmid, memory) = (host.clone(), *vmid, demand.memory);
+            let storages = demand.storages.clone();
+            claims.insert(name.to_owned(), Claim { at: now, vmid, host, memory, storages });
+            let (now_known, claimed) = self
+                .ledger
+                .claim_room(provider, &known, claims)
+                .await
+                .map_err(|error| store_error(&error))?;
+            known = now_known;
+            if claimed {
+                *kept = Some(known);
+                return Ok(found);
+            }
+            read = true;
+            if is_past(deadline) {
+                break;
+            }
+            tokio::time::sleep(crate::random::jitter(pause)).await;
+            pause = (pause * 2).min(PAUSE_MOST);
+        }
+        *kept = Some(known);
+        Err(CreateError::Unavailable("too many others are choosing a place at the same time".to_owned()))
+    }
+
+    /// Gives back what was claimed for a VM that is not made, or gone. If that fails, the claim ends by itself.
+    pub(super) async fn release(&self, name: &str) {
+        let released = async {
+            let mut kept = self.room.lock().await;
+            for _ in 0..TRIES {
+                let known = match kept.take() {
+                    Some(known) => known,
+                    None => self.ledger.room(self.provider()).await?,
+                };
+                let mut claims = known.claims.clone();
+                if claims.remove(name).is_none() {
+                    // Perhaps another process has claimed it since this one read them.
+                    *kept = Some(known);
+                    return Ok(());
+                }
+                let (now_known, done) = self.ledger.claim_room(self.provider(), &known, claims).await?;
+                *kept = Some(now_known);
+                if done {
+                    return Ok(());
+                }
+            }
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = released.await {
+            tracing::debug!(vm = name, %error, "its claim on the cluster's room ends by itself");
+        }
+    }
+
+    /// Gives back what was claimed for a VM that is gone, where it was made so lately that its claim may still stand.
+    pub(super) async fn release_young(&self, name: &str) {
+        let runner = RunnerName::parse(&self.uses.deployment, name);
+        let Some(made_at) = runner.and_then(|runner| runner.made_at()) else { return };
+        if made_at > mayfly_core::slot::earlier(clock::now(), self.uses.step_timeout) {
+            // Another process may have claimed it.
+            *self.room.lock().await = None;
+            self.release(name).await;
+        }
+    }
+
+    /// For how many more VMs of a template there is room, going by what the table says is claimed.
+    pub(super) async fn room_for(&self, seen: &Seen, demand: &Demand) -> Result<u32, StoreError> {
+        let known = self.ledger.room(self.provider()).await?;
+        let claims = standing(known.claims, &seen.cluster, clock::now(), self.uses.step_timeout);
+        Ok(room(&seen.cluster, &claims, demand))
+    }
+}
+
+fn store_error(error: &StoreError) -> CreateError {
+    CreateError::Unavailable(error.to_string())
+}
