@@ -1,4 +1,4 @@
-//! One strict, stateful world of GitHub and Google Compute Engine.
+//! One strict, stateful world of GitHub, Google Compute Engine and a Proxmox VE cluster.
 //!
 //! [`World`] is plain state: every call takes the time as an argument, randomness comes from a seed kept
 //! in the state, and nothing in it does I/O. A test can drive it in virtual time in one process.
@@ -30,12 +30,13 @@ mod serve;
 mod world;
 
 pub use serve::{Keys, ServeOptions, Simulator, Timeout};
-pub use world::faults::{Chance, DeliveryFaults, ENDPOINTS, Fault, Faults, GuestFaults, Stockout};
+pub use world::faults::{Chance, DeliveryFaults, ENDPOINTS, Fault, Faults, GuestFaults, LabFaults, Stockout};
 pub use world::github::runners::Scope;
 pub use world::github::{Delivery, HookOwner};
 pub use world::history::{Happening, HappeningKind};
 pub use world::ids::{DeliveryId, JobId, RunnerId, VmId};
 pub use world::jobs::{Conclusion, JobSpec, JobState, JobStatus};
+pub use world::lab::{GuestOs, Lab, Node, Storage, Template};
 pub use world::people::BusyRunner;
 pub use world::request::{Api, Method, Reply, Request, Response, Ticket};
 pub use world::settings::{

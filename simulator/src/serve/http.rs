@@ -10,6 +10,7 @@ use axum::body::{Body as HttpBody, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response as HttpResponse;
 use http_body::{Frame, SizeHint};
+use hyper::ext::ReasonPhrase;
 use jiff::Timestamp;
 
 use super::Shared;
@@ -81,6 +82,9 @@ fn write(response: Response) -> HttpResponse {
     };
     let mut answer = HttpResponse::new(HttpBody::from(body));
     *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(phrase) = response.reason.and_then(|text| ReasonPhrase::try_from(text).ok()) {
+        answer.extensions_mut().insert(phrase);
+    }
     let headers = answer.headers_mut();
     if is_json {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));

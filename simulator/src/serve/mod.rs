@@ -62,13 +62,14 @@ pub struct Timeout {
     pub after: Duration,
 }
 
-/// A world, served on two loopback ports until it is dropped.
+/// A world, served on three loopback ports until it is dropped.
 #[derive(Debug)]
 pub struct Simulator {
     shared: Arc<Shared>,
     keys: Keys,
     github_url: String,
     gcp_url: String,
+    proxmox_url: String,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -154,7 +155,7 @@ impl Shared {
 }
 
 impl Simulator {
-    /// Start to serve a world on two free loopback ports.
+    /// Start to serve a world on three free loopback ports.
     ///
     /// # Errors
     /// When no port is free, the traffic log cannot be opened, or no key can be made.
@@ -162,6 +163,7 @@ impl Simulator {
         let keys = Keys::of_process()?;
         let (github, github_url) = listen().await?;
         let (gcp, gcp_url) = listen().await?;
+        let (proxmox, proxmox_url) = listen().await?;
         let clock = Clock::new(options.speed);
         let mut world = World::new(settings, clock.now());
         world.access.app_public_key = Some(keys.app.public.clone());
@@ -180,9 +182,10 @@ impl Simulator {
         let tasks = vec![
             tokio::spawn(serve(github, Api::GitHub, shared.clone())),
             tokio::spawn(serve(gcp, Api::Gcp, shared.clone())),
+            tokio::spawn(serve(proxmox, Api::Proxmox, shared.clone())),
             tokio::spawn(run(shared.clone())),
         ];
-        let simulator = Self { shared, keys, github_url, gcp_url, tasks };
+        let simulator = Self { shared, keys, github_url, gcp_url, proxmox_url, tasks };
         if let Some(url) = options.webhook_url {
             simulator.set_webhook(&url);
         }
@@ -197,6 +200,21 @@ impl Simulator {
     /// `http://127.0.0.1:PORT`, for `providers.….endpoint`.
     pub fn gcp_url(&self) -> String {
         self.gcp_url.clone()
+    }
+
+    /// `http://127.0.0.1:PORT`, for `providers.….url`.
+    pub fn proxmox_url(&self) -> String {
+        self.proxmox_url.clone()
+    }
+
+    /// The id of the Proxmox VE API token, for `providers.….token_id`.
+    pub fn proxmox_token_id(&self) -> String {
+        self.shared.lock().access.proxmox_token_id.clone()
+    }
+
+    /// Its secret, for `providers.….token_secret`.
+    pub fn proxmox_token_secret(&self) -> String {
+        self.shared.lock().access.proxmox_token_secret.clone()
     }
 
     /// Post deliveries there from now on.

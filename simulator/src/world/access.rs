@@ -31,6 +31,10 @@ pub struct Access {
     pub service_account_key_id: String,
     /// Its public key (RSA, PKCS#1 DER). Without one, no JWT is taken.
     pub service_account_public_key: Option<Vec<u8>>,
+    /// The id of the Proxmox VE API token, `USER@REALM!TOKENID`.
+    pub proxmox_token_id: String,
+    /// Its secret, a UUID.
+    pub proxmox_token_secret: String,
     /// Where an assertion for an access token must be addressed.
     pub token_uri: String,
 }
@@ -43,6 +47,8 @@ impl std::fmt::Debug for Access {
 
 impl Access {
     pub(crate) fn from_seed(rng: &mut Rng, project: &str) -> Self {
+        // Numbers of its own, so that what a seed told before there was a lab stays the same.
+        let proxmox_token_secret = Rng::new(!rng.clone().next()).uuid();
         Self {
             app_id: 1_000_000 + rng.next() % 1_000_000,
             client_id: format!("Iv23li{}", rng.text(14)),
@@ -54,6 +60,8 @@ impl Access {
             service_account: format!("mayfly@{project}.iam.gserviceaccount.com"),
             service_account_key_id: format!("{:016x}{:016x}", rng.next(), rng.next()),
             service_account_public_key: None,
+            proxmox_token_id: "mayfly@pve!mayfly".to_owned(),
+            proxmox_token_secret,
             token_uri: "https://oauth2.googleapis.com/token".to_owned(),
         }
     }

@@ -10,7 +10,7 @@ use super::history::HappeningKind;
 use super::request::{Api, Body, Reply, Request, Response};
 use super::shape::{Misfit, Parameter, Shape, check_query};
 use super::violations::ViolationKind;
-use super::{World, gcp, github};
+use super::{World, gcp, github, proxmox};
 
 /// A published call that a request was recognized as.
 #[derive(Debug)]
@@ -28,12 +28,15 @@ enum BodyShape {
     Json(&'static Shape),
     /// `application/x-www-form-urlencoded`, checked by the call itself.
     Form,
+    /// Query and form together, against one list of parameters.
+    Fields(proxmox::shapes::Fields),
 }
 
 #[derive(Debug)]
 enum Call {
     GitHub(github::routes::Call),
     Gcp(gcp::routes::Call),
+    Proxmox(proxmox::routes::Call),
 }
 
 impl Route {
@@ -59,14 +62,21 @@ impl Route {
         Self { name, query: &[], body: BodyShape::Form, call: Call::Gcp(call) }
     }
 
+    pub fn proxmox(name: &'static str, fields: proxmox::shapes::Fields, call: proxmox::routes::Call) -> Self {
+        Self { name, query: &[], body: BodyShape::Fields(fields), call: Call::Proxmox(call) }
+    }
+
     fn check(&self, request: &Request) -> Result<(), Misfit> {
+        if let BodyShape::Fields(fields) = &self.body {
+            return fields.check(request).map_err(|wrong| wrong.text());
+        }
         let common: &[Parameter] = match self.call {
-            Call::GitHub(_) => &[],
+            Call::GitHub(_) | Call::Proxmox(_) => &[],
             Call::Gcp(_) => gcp::routes::SYSTEM_PARAMETERS,
         };
         check_query(&[self.query, common], &request.query)?;
         match self.body {
-            BodyShape::Form => Ok(()),
+            BodyShape::Form | BodyShape::Fields(_) => Ok(()),
             BodyShape::None if request.body.is_empty() || request.body == b"{}" => Ok(()),
             BodyShape::None => Err("this call takes no body".to_owned()),
             BodyShape::Json(shape) if request.body.is_empty() => shape.check(&json!({}), "body"),
@@ -88,6 +98,7 @@ impl World {
         let route = match request.api {
             Api::GitHub => github::routes::route(request.method, &segments),
             Api::Gcp => gcp::routes::route(request.method, &segments),
+            Api::Proxmox => proxmox::routes::route(request.method, &segments),
         };
         let reply = match route {
             Some(route) => self.take(now, route, request),
@@ -97,14 +108,24 @@ impl World {
             (Api::GitHub, Reply::Answer { response, delay }) => {
                 Reply::Answer { response: self.github_headers(response), delay }
             }
-            (Api::GitHub | Api::Gcp, reply) => reply,
+            (Api::GitHub | Api::Gcp | Api::Proxmox, reply) => reply,
         }
     }
 
     fn unknown_call(&mut self, now: Timestamp, request: &Request) -> Response {
         let what = format!("{} {} {}", request.api.name(), request.method.name(), request.path);
         self.violate(now, ViolationKind::UnknownCall, what);
-        self.refuse(request.api, 404, "Not Found")
+        match request.api {
+            Api::GitHub | Api::Gcp => self.refuse(request.api, 404, "Not Found"),
+            Api::Proxmox => {
+                let path = request.path.trim_start_matches("/api2/json");
+                self.refuse(
+                    request.api,
+                    501,
+                    &format!("Method '{} {path}' not implemented", request.method.name()),
+                )
+            }
+        }
     }
 
     fn take(&mut self, now: Timestamp, route: Route, request: &Request) -> Reply {
@@ -147,21 +168,28 @@ impl World {
         let allowed = match &route.call {
             Call::GitHub(call) => self.allow_github(call, request),
             Call::Gcp(call) => self.allow_gcp(call, request),
+            Call::Proxmox(call) => self.allow_proxmox(call, request),
         };
         if let Err(refusal) = allowed {
             return refusal.into();
         }
         if let Err(misfit) = route.check(request) {
             self.violate(now, ViolationKind::MalformedCall, format!("{}: {misfit}", route.name));
+            if let BodyShape::Fields(fields) = &route.body
+                && let Err(wrong) = fields.check(request)
+            {
+                return wrong.refusal().into();
+            }
             let status = match request.api {
                 Api::GitHub => 422,
-                Api::Gcp => 400,
+                Api::Gcp | Api::Proxmox => 400,
             };
             return self.refuse(request.api, status, &misfit).into();
         }
         match route.call {
             Call::GitHub(call) => self.perform_github(now, call, request).into(),
             Call::Gcp(call) => self.perform_gcp(now, call, request),
+            Call::Proxmox(call) => self.perform_proxmox(now, call, request).into(),
         }
     }
 
@@ -170,6 +198,7 @@ impl World {
         match api {
             Api::GitHub => github::error(status, message),
             Api::Gcp => gcp::error(status, gcp::reason_of(status), message),
+            Api::Proxmox => proxmox::error(status, message),
         }
     }
 }

@@ -62,6 +62,26 @@ pub const ENDPOINTS: &[&str] = &[
     "github.runner_groups",
     "github.runners",
     "github.runs",
+    "proxmox.clone",
+    "proxmox.config",
+    "proxmox.delete",
+    "proxmox.file_read",
+    "proxmox.file_write",
+    "proxmox.list",
+    "proxmox.nextid",
+    "proxmox.nodes",
+    "proxmox.permissions",
+    "proxmox.ping",
+    "proxmox.resources",
+    "proxmox.set_config",
+    "proxmox.shutdown",
+    "proxmox.start",
+    "proxmox.status",
+    "proxmox.stop",
+    "proxmox.storage",
+    "proxmox.task",
+    "proxmox.task_log",
+    "proxmox.version",
 ];
 
 /// How one API call goes wrong.
@@ -169,6 +189,22 @@ pub struct GuestFaults {
     pub dropped_after: Duration,
 }
 
+/// What goes wrong in the Proxmox VE cluster.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LabFaults {
+    /// The lock of a clone's storage is not to be had: its task fails.
+    pub storage_locked: Chance,
+    /// Just before a clone would be accepted, a stranger's VM takes its id: the call is refused.
+    pub stranger_takes: Chance,
+    /// The task of a clone never ends, and the new VM stays locked. When its node goes down and comes back, the task
+    /// is dead, and the lock is still there.
+    pub clone_hangs: Chance,
+    /// The guest agent answers (and the guest boots) this much later.
+    pub agent_delay: Option<Duration>,
+    /// How long each clone takes, instead of what the timing says.
+    pub clone_takes: Option<Duration>,
+}
+
 /// A zone without machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stockout {
@@ -191,13 +227,15 @@ pub struct Faults {
     pub deliveries: DeliveryFaults,
     /// Of guests and runners.
     pub guests: GuestFaults,
+    /// Of the Proxmox VE cluster.
+    pub lab: LabFaults,
     endpoints: BTreeMap<String, EndpointFaults>,
     stockouts: BTreeMap<String, Stockout>,
 }
 
 impl Faults {
     /// The next call of `endpoint` goes wrong; several queue up. `endpoint` is one of [`ENDPOINTS`], such as
-    /// `gcp.insert`, or all of an API's: `github.*`, `gcp.*`.
+    /// `gcp.insert`, or all of an API's: `github.*`, `gcp.*`, `proxmox.*`.
     pub fn once(&mut self, endpoint: &str, fault: Fault) {
         debug_assert!(is_known(endpoint), "no endpoint {endpoint}");
         self.endpoints.entry(endpoint.to_owned()).or_default().once.push_back(fault);
@@ -255,5 +293,5 @@ impl Faults {
 }
 
 fn is_known(endpoint: &str) -> bool {
-    ENDPOINTS.contains(&endpoint) || endpoint == "github.*" || endpoint == "gcp.*"
+    ENDPOINTS.contains(&endpoint) || ["github.*", "gcp.*", "proxmox.*"].contains(&endpoint)
 }

@@ -5,10 +5,13 @@ pub(crate) mod call;
 pub mod faults;
 pub(crate) mod gcp;
 pub mod github;
+pub(crate) mod guest;
 pub mod history;
 pub mod ids;
 pub mod jobs;
+pub mod lab;
 pub mod people;
+pub(crate) mod proxmox;
 pub mod request;
 pub(crate) mod rng;
 pub(crate) mod scheduler;
@@ -27,12 +30,13 @@ use faults::Faults;
 use gcp::Gcp;
 use github::GitHub;
 use history::{Happening, HappeningKind};
+use proxmox::Proxmox;
 use rng::Rng;
 use settings::Settings;
 use timeline::{Due, Timeline};
 use violations::Violation;
 
-/// GitHub, Google Compute Engine, and the guests that tie them together.
+/// GitHub, Google Compute Engine, a Proxmox VE cluster, and the guests that tie them together.
 ///
 /// Time only moves forward: a call with an earlier `now` than a previous one happens at the later time's
 /// state. Nothing in here waits, does I/O or looks at a clock.
@@ -49,6 +53,7 @@ pub struct World {
     pub(crate) timeline: Timeline,
     pub(crate) github: GitHub,
     pub(crate) gcp: Gcp,
+    pub(crate) proxmox: Proxmox,
     pub(crate) history: Vec<Happening>,
     pub(crate) violations: Vec<Violation>,
     pub(crate) calls: BTreeMap<&'static str, u64>,
@@ -59,6 +64,7 @@ impl World {
     pub fn new(settings: Settings, now: Timestamp) -> Self {
         let mut rng = Rng::new(settings.seed);
         let access = Access::from_seed(&mut rng, &settings.project);
+        let proxmox = Proxmox::new(&settings.proxmox, now);
         Self {
             faults: Faults::default(),
             access,
@@ -67,6 +73,7 @@ impl World {
             timeline: Timeline::default(),
             github: GitHub::default(),
             gcp: Gcp::new(now),
+            proxmox,
             history: Vec::new(),
             violations: Vec::new(),
             calls: BTreeMap::new(),
@@ -126,6 +133,7 @@ impl World {
         match event {
             Due::OperationRuns(name) => self.operation_runs(now, &name),
             Due::OperationEnds(name) => self.operation_ends(now, &name),
+            Due::LabTaskEnds(upid) => self.lab_task_ends(now, &upid),
             Due::VmStages(id) => self.vm_stages(id),
             Due::GuestBoots(id) => self.guest_boots(now, id),
             Due::RunnerConnects(id) => self.runner_connects(now, id),

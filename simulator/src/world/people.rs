@@ -7,11 +7,14 @@ use jiff::Timestamp;
 use serde_json::{Map, json};
 
 use super::World;
-use super::gcp::vm::{Guest, Vm, VmStatus};
+use super::gcp::vm::{Vm, VmStatus};
 use super::github::runners::{Runner, Scope};
+use super::guest::Guest;
 use super::history::HappeningKind;
 use super::ids::{DeliveryId, JobId, RunnerId, VmId};
 use super::jobs::{Job, JobSpec, JobState};
+use super::proxmox::config::stored_tags;
+use super::proxmox::vm::{LabVm, Power};
 use super::timeline::{Due, after};
 
 /// A runner in the middle of a job, and all that belongs to it.
@@ -52,18 +55,59 @@ impl World {
         Some(id)
     }
 
+    /// Somebody makes a VM on a node of the cluster, running at once: a stranger's, or an orphan when it is marked. None if
+    /// there is no such node, or the id is taken.
+    pub fn add_lab_vm(
+        &mut self,
+        now: Timestamp,
+        node: &str,
+        vmid: u32,
+        name: &str,
+        description: &str,
+        tags: &[&str],
+    ) -> Option<VmId> {
+        self.advance(now);
+        self.settings.proxmox.node(node)?;
+        if self.proxmox.with_vmid(vmid).is_some() {
+            return None;
+        }
+        let id = self.gcp.next_vm_id();
+        let mut vm = LabVm::bare(id, vmid, node, name, now);
+        if !description.is_empty() {
+            vm.set("description", description);
+        }
+        if !tags.is_empty() {
+            vm.set("tags", &stored_tags(&tags.join(";")));
+        }
+        vm.switch(now, Power::On);
+        self.note(now, HappeningKind::VmRunning, format!("{name} was made by hand on {node}"));
+        self.proxmox.insert_vm(vm);
+        Some(id)
+    }
+
     /// Somebody deletes a VM in the console.
     pub fn kill_vm(&mut self, now: Timestamp, id: VmId) {
         self.advance(now);
+        if self.proxmox.vms.contains_key(&id) {
+            let takes = self.settings.timing.pve_stop + self.settings.timing.pve_delete;
+            self.lock_for_deletion(now, id, "by a person");
+            self.timeline.at(after(now, takes), Due::VmVanishes(id));
+            return;
+        }
         let takes = self.settings.timing.delete;
         if self.begin_deletion(now, id, "by a person") {
             self.timeline.at(after(now, takes), Due::VmVanishes(id));
         }
     }
 
-    /// Somebody stops a VM in the console: it ends up TERMINATED, and stays.
+    /// Somebody stops a VM in the console: it ends up TERMINATED (stopped), and stays.
     pub fn stop_vm(&mut self, now: Timestamp, id: VmId) {
         self.advance(now);
+        if self.proxmox.vms.contains_key(&id) {
+            self.guest_dies(now, id);
+            self.timeline.at(after(now, self.settings.timing.pve_stop), Due::VmStops(id));
+            return;
+        }
         let takes = self.settings.timing.power_off;
         self.begin_stop(now, id);
         self.timeline.at(after(now, takes), Due::VmStops(id));
@@ -76,13 +120,18 @@ impl World {
         self.deliver_again(now, id)
     }
 
-    /// A VM turns older by so much at once, as its creation time and its `maxRunDuration` tell. The provider's own switch
+    /// A VM turns older by so much at once, as its creation time and its own end tell. The provider's (or the guest's) switch
     /// is not pulled for it: it strikes when it would have, which makes it one that fails.
     pub fn age_vm(&mut self, now: Timestamp, id: VmId, by: Duration) {
         self.advance(now);
         let earlier = |time: Timestamp| time.checked_sub(by).unwrap_or(Timestamp::MIN);
         if let Some(vm) = self.gcp.vms.get_mut(&id) {
             vm.created = earlier(vm.created);
+            vm.expires = vm.expires.map(earlier);
+        }
+        if let Some(vm) = self.proxmox.vms.get_mut(&id) {
+            vm.created = earlier(vm.created);
+            vm.switched = earlier(vm.switched);
             vm.expires = vm.expires.map(earlier);
         }
     }
@@ -98,8 +147,34 @@ impl World {
         labels: &[(&str, &str)],
         spec: JobSpec,
     ) -> Option<BusyRunner> {
-        let owner = self.settings.repository(&spec.repository)?.owner.clone();
+        self.settings.repository(&spec.repository)?;
         let vm = self.add_vm(now, zone, name, labels)?;
+        self.make_busy(now, vm, name, spec)
+    }
+
+    /// The same for a VM on a node of the cluster ([`World::add_lab_vm`]), with the agent, and its guest up.
+    #[allow(clippy::too_many_arguments)]
+    pub fn add_busy_lab_vm(
+        &mut self,
+        now: Timestamp,
+        node: &str,
+        vmid: u32,
+        name: &str,
+        description: &str,
+        tags: &[&str],
+        spec: JobSpec,
+    ) -> Option<BusyRunner> {
+        self.settings.repository(&spec.repository)?;
+        let id = self.add_lab_vm(now, node, vmid, name, description, tags)?;
+        if let Some(vm) = self.proxmox.vms.get_mut(&id) {
+            vm.set("agent", "enabled=1");
+            vm.booted = Some(now);
+        }
+        self.make_busy(now, id, name, spec)
+    }
+
+    fn make_busy(&mut self, now: Timestamp, vm: VmId, name: &str, spec: JobSpec) -> Option<BusyRunner> {
+        let owner = self.settings.repository(&spec.repository)?.owner.clone();
         let (runner, job) = (RunnerId(self.github.next_runner_id()), JobId(self.github.next_id()));
         let secret = self.rng.text(32);
         let registered = Runner {
@@ -116,9 +191,9 @@ impl World {
             vm: Some(vm),
         };
         self.github.runners.insert(runner, registered);
-        if let Some(vm) = self.gcp.vms.get_mut(&vm) {
-            vm.guest = Guest::Serving;
-            vm.runner = Some(runner);
+        if let Some(inside) = self.inside_mut(vm) {
+            inside.guest = Guest::Serving;
+            inside.runner = Some(runner);
         }
         let state = JobState::Running { runner: self.runner_ref(runner)?, since: now };
         let run = spec.run.unwrap_or_else(|| self.github.next_id());

@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
 
 /// Which vendor's API a call is meant for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Api {
     /// api.github.com
     GitHub,
     /// compute.googleapis.com and oauth2.googleapis.com
     Gcp,
+    /// A Proxmox VE cluster: `/api2/json` on port 8006.
+    Proxmox,
 }
 
 impl Api {
@@ -21,6 +25,7 @@ impl Api {
         match self {
             Self::GitHub => "github",
             Self::Gcp => "gcp",
+            Self::Proxmox => "proxmox",
         }
     }
 }
@@ -101,6 +106,21 @@ impl Request {
         self
     }
 
+    /// With a form as its body, as Proxmox VE takes parameters.
+    pub fn form(mut self, fields: &[(&str, &str)]) -> Self {
+        let pairs: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+        self.body = pairs.join("&").into_bytes();
+        self.headers.insert("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned());
+        self
+    }
+
+    /// With an API token of Proxmox VE.
+    pub fn proxmox_token(mut self, id: &str, secret: &str) -> Self {
+        self.headers.insert("authorization".to_owned(), format!("PVEAPIToken={id}={secret}"));
+        self
+    }
+
     /// The first value of a query parameter.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -128,6 +148,8 @@ impl Request {
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
+    /// What HTTP/1 says after the status, when it is not the usual phrase: Proxmox VE puts its errors there.
+    pub reason: Option<String>,
     /// Headers beside the content type and length.
     pub headers: Vec<(String, String)>,
     /// The body.
@@ -148,17 +170,24 @@ pub enum Body {
 impl Response {
     /// An answer with a JSON body.
     pub fn json(status: u16, body: Value) -> Self {
-        Self { status, headers: Vec::new(), body: Body::Json(body) }
+        Self { status, reason: None, headers: Vec::new(), body: Body::Json(body) }
     }
 
     /// An answer without a body.
     pub fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Body::Empty }
+        Self { status, reason: None, headers: Vec::new(), body: Body::Empty }
     }
 
     /// With one more header.
     pub fn header(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// With this phrase after the status. What HTTP cannot carry there is left out.
+    pub fn reason(mut self, phrase: &str) -> Self {
+        let fits = |each: &char| *each == '\t' || (' '..='~').contains(each);
+        self.reason = Some(phrase.chars().filter(fits).collect());
         self
     }
 
@@ -242,6 +271,14 @@ pub fn percent_decode(text: &str, plus_is_space: bool) -> String {
         at += 1;
     }
     String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// Percent-encoded, for a form.
+fn encode(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// The pairs of a query or a form.

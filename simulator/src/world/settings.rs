@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::github::HookOwner;
+use super::lab::Lab;
 
 /// A repository that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +121,16 @@ pub struct Timing {
     pub registration: Duration,
     /// From the end of the job until the VM is TERMINATED.
     pub power_off: Duration,
+    /// From an accepted linked clone until its task is done.
+    pub clone: Duration,
+    /// From an accepted full clone until its task is done.
+    pub full_clone: Duration,
+    /// How long a start's task takes at Proxmox VE.
+    pub pve_start: Duration,
+    /// How long a stop's task takes there.
+    pub pve_stop: Duration,
+    /// How long a deletion's task takes there.
+    pub pve_delete: Duration,
     /// From something happening at GitHub until its webhook is sent.
     pub webhook: Duration,
     /// Silence after which GitHub shows a runner as offline.
@@ -142,6 +153,11 @@ impl Timing {
             boot: Duration::from_secs(30),
             registration: Duration::from_secs(6),
             power_off: Duration::from_secs(10),
+            clone: Duration::from_secs(8),
+            full_clone: Duration::from_secs(90),
+            pve_start: Duration::from_secs(3),
+            pve_stop: Duration::from_secs(2),
+            pve_delete: Duration::from_secs(4),
             webhook: Duration::from_millis(800),
             offline_after: Duration::from_secs(60),
             job_lost_after: Duration::from_secs(600),
@@ -159,6 +175,11 @@ impl Timing {
             boot: Duration::from_millis(60),
             registration: Duration::from_millis(20),
             power_off: Duration::from_millis(30),
+            clone: Duration::from_millis(40),
+            full_clone: Duration::from_millis(120),
+            pve_start: Duration::from_millis(30),
+            pve_stop: Duration::from_millis(20),
+            pve_delete: Duration::from_millis(30),
             webhook: Duration::from_millis(3),
             offline_after: Duration::from_millis(300),
             job_lost_after: Duration::from_secs(1),
@@ -200,6 +221,8 @@ pub struct Settings {
     pub quota_refusal: QuotaRefusal,
     /// Global instance templates by name.
     pub templates: BTreeMap<String, InstanceTemplate>,
+    /// The Proxmox VE cluster.
+    pub proxmox: Lab,
     /// How long things take.
     pub timing: Timing,
     /// The deployment that this world serves: VMs with another's label are strangers (I3). None: any
@@ -234,6 +257,7 @@ impl Default for Settings {
             quotas,
             quota_refusal: QuotaRefusal::AtOnce,
             templates: default_templates(),
+            proxmox: Lab::default(),
             timing: Timing::realistic(),
             deployment: None,
             pool_limits: Vec::new(),
@@ -244,7 +268,7 @@ impl Default for Settings {
 impl Settings {
     /// The default world, in which everything happens within milliseconds.
     pub fn brisk() -> Self {
-        Self { timing: Timing::brisk(), ..Self::default() }
+        Self { timing: Timing::brisk(), proxmox: Lab::brisk(), ..Self::default() }
     }
 
     /// Set one quota of a region.
@@ -258,6 +282,11 @@ impl Settings {
 
     pub(crate) fn has_organization(&self, login: &str) -> bool {
         self.repositories.iter().any(|each| each.owner.eq_ignore_ascii_case(login))
+    }
+
+    /// Whether a deployment is the one that this world serves, or may be any.
+    pub(crate) fn is_ours(&self, deployment: &str) -> bool {
+        self.deployment.as_deref().is_none_or(|ours| ours == deployment)
     }
 
     pub(crate) fn zone(&self, name: &str) -> Option<&Zone> {

@@ -14,6 +14,8 @@ pub enum Due {
     OperationRuns(String),
     /// A GCP operation ends, for better or worse.
     OperationEnds(String),
+    /// A task of a Proxmox VE node ends, for better or worse.
+    LabTaskEnds(String),
     /// A VM has its machine and is being prepared.
     VmStages(VmId),
     /// The guest is up and looks for its JIT configuration.
@@ -22,7 +24,7 @@ pub enum Due {
     RunnerConnects(VmId),
     /// A VM is switched off.
     VmStops(VmId),
-    /// A VM reaches its `maxRunDuration`.
+    /// A VM reaches its `maxRunDuration`, or its guest the end of its lifetime.
     VmExpires(VmId),
     /// A VM's deletion that no API call asked for ends.
     VmVanishes(VmId),

@@ -10,6 +10,7 @@ use super::github::runners::Scope;
 use super::history::Happening;
 use super::ids::{DeliveryId, JobId, RunnerId, VmId};
 use super::jobs::JobState;
+use super::request::Api;
 
 /// The world at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -48,17 +49,22 @@ pub struct JobView {
 /// A VM.
 #[derive(Debug, Clone, Serialize)]
 pub struct VmView {
-    /// Compute Engine's id.
+    /// Its id, which no other VM ever has. At Compute Engine, the instance's.
     pub id: VmId,
     /// Its name.
     pub name: String,
-    /// Its zone.
+    /// Its zone; at Proxmox VE, the node that its configuration is on.
     pub zone: String,
-    /// `PROVISIONING`, `STAGING`, `RUNNING`, `STOPPING` or `TERMINATED`.
+    /// Whose VM it is.
+    pub provider: Api,
+    /// Proxmox VE's id, which is given to other VMs after it.
+    pub vmid: Option<u32>,
+    /// `PROVISIONING`, `STAGING`, `RUNNING`, `STOPPING` or `TERMINATED`; at Proxmox VE the lock, if there is one
+    /// (`clone`, `destroyed`), else `starting`, `running` or `stopped`.
     pub status: &'static str,
-    /// Its labels.
+    /// Its labels; at Proxmox VE the marks in its description.
     pub labels: BTreeMap<String, String>,
-    /// When its insert was accepted.
+    /// When its insert or clone was accepted.
     pub created: Timestamp,
     /// When it was gone.
     pub gone: Option<Timestamp>,
@@ -106,7 +112,7 @@ impl World {
         View {
             jobs: self.jobs(),
             vms: self.vms(),
-            gone_vms: self.gcp.gone.clone(),
+            gone_vms: self.gone_vms(),
             runners: self.runners(),
             calls: self.calls.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
             deliveries_pending: self.deliveries_pending(),
@@ -131,9 +137,19 @@ impl World {
         self.github.jobs.get(&id).map(|job| &job.state)
     }
 
-    /// VMs that exist, oldest first.
+    /// VMs that exist, oldest first. The lab's templates are not among them.
     pub fn vms(&self) -> Vec<VmView> {
-        self.gcp.vms.values().map(|vm| vm.view(None)).collect()
+        let of_gcp = self.gcp.vms.values().map(|vm| vm.view(None));
+        let of_lab = self.proxmox.made_vms().map(|vm| vm.view(None));
+        let mut all: Vec<VmView> = of_gcp.chain(of_lab).collect();
+        all.sort_by_key(|vm| vm.id);
+        all
+    }
+
+    fn gone_vms(&self) -> Vec<VmView> {
+        let mut all: Vec<VmView> = self.gcp.gone.iter().chain(&self.proxmox.gone).cloned().collect();
+        all.sort_by_key(|vm| vm.gone);
+        all
     }
 
     /// Registered runners, oldest first.
@@ -161,6 +177,7 @@ impl World {
     /// Whether no job is under way, and no VM, no runner and no delivery is left.
     pub fn is_quiet(&self) -> bool {
         let ended = self.github.jobs.values().all(|job| matches!(job.state, JobState::Ended { .. }));
-        ended && self.gcp.vms.is_empty() && self.github.runners.is_empty() && self.github.outbox.is_empty()
+        let no_vm = self.gcp.vms.is_empty() && self.proxmox.made_vms().next().is_none();
+        ended && no_vm && self.github.runners.is_empty() && self.github.outbox.is_empty()
     }
 }

@@ -4,21 +4,24 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::World;
-use super::gcp::vm::Vm;
 use super::history::HappeningKind;
-use super::ids::VmId;
+use super::ids::{RunnerId, VmId};
 
 /// Which promise was broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum ViolationKind {
-    /// I1: a VM whose runner is busy was deleted or stopped before its `maxRunDuration` was over.
+    /// I1: a VM whose runner is busy was deleted or stopped before its own end (`maxRunDuration`, or its guest's
+    /// maximum lifetime).
     BusyVmDeleted,
     /// I2: a pool has more VMs than its limit.
     PoolOverLimit,
     /// I3: a VM without this deployment's marks was changed through the API.
     StrangerTouched,
-    /// I6: a VM was inserted without marks, or without its own end.
+    /// I6: a VM was inserted without marks or without its own end, cloned without a name and marks, or started
+    /// without tags.
     UnmarkedVm,
+    /// A VM was started on a Proxmox VE node without memory for it.
+    NodeOverMemory,
     /// A path or method that no published API has.
     UnknownCall,
     /// A query parameter or body field that is not published, or a value of the wrong type.
@@ -57,7 +60,7 @@ impl World {
         self.check_pool_limit(now, &deployment, &pool);
     }
 
-    fn check_pool_limit(&mut self, now: Timestamp, deployment: &str, pool: &str) {
+    pub(crate) fn check_pool_limit(&mut self, now: Timestamp, deployment: &str, pool: &str) {
         let limits = &self.settings.pool_limits;
         let Some(limit) = limits.iter().find(|each| each.deployment == deployment && each.pool == pool)
         else {
@@ -65,30 +68,46 @@ impl World {
         };
         let most = limit.max_vms;
         let marks = (deployment.to_owned(), pool.to_owned());
-        let count = self.gcp.vms.values().filter(|vm| vm.marks().as_ref() == Some(&marks)).count();
+        let of_gcp = self.gcp.vms.values().map(super::gcp::vm::Vm::marks);
+        let of_lab = self.proxmox.vms.values().map(super::proxmox::vm::LabVm::marks);
+        let count = of_gcp.chain(of_lab).filter(|each| each.as_ref() == Some(&marks)).count();
         if count > most {
             let text = format!("pool {pool} of {deployment} has {count} VMs, at most {most} are allowed");
             self.violate(now, ViolationKind::PoolOverLimit, text);
         }
     }
 
+    fn subject(&self, id: VmId) -> Option<Subject> {
+        if let Some(vm) = self.gcp.vms.get(&id) {
+            let deployment = vm.marks().map(|(deployment, _)| deployment);
+            return Some(Subject {
+                name: vm.name.clone(),
+                is_ours: deployment.is_some_and(|each| self.settings.is_ours(&each)),
+                expires: vm.expires,
+                runner: vm.inside.runner,
+            });
+        }
+        let vm = self.proxmox.vms.get(&id)?;
+        Some(Subject {
+            name: vm.name(),
+            is_ours: vm.is_ours(&self.settings),
+            expires: vm.expires,
+            runner: vm.inside.runner,
+        })
+    }
+
     /// I3, for a VM that an accepted call changes.
     pub(crate) fn check_touched(&mut self, now: Timestamp, id: VmId, what: &str) {
-        let Some(vm) = self.gcp.vms.get(&id) else { return };
-        if !self.is_ours(vm) {
+        let Some(vm) = self.subject(id) else { return };
+        if !vm.is_ours {
             let text = format!("{what} of {}, which does not carry the deployment's marks", vm.name);
             self.violate(now, ViolationKind::StrangerTouched, text);
         }
     }
 
-    fn is_ours(&self, vm: &Vm) -> bool {
-        let Some((deployment, _)) = vm.marks() else { return false };
-        self.settings.deployment.as_ref().is_none_or(|ours| *ours == deployment)
-    }
-
     /// I1, for a VM that an accepted call ends. A runner that is not connected any more is beyond harm.
     pub(crate) fn check_ended(&mut self, now: Timestamp, id: VmId) {
-        let Some(vm) = self.gcp.vms.get(&id) else { return };
+        let Some(vm) = self.subject(id) else { return };
         let runner = vm.runner.and_then(|runner| self.github.runners.get(&runner));
         let busy = runner.filter(|runner| runner.connected).and_then(|runner| runner.job);
         if let Some(job) = busy
@@ -98,4 +117,12 @@ impl World {
             self.violate(now, ViolationKind::BusyVmDeleted, text);
         }
     }
+}
+
+/// What the invariants ask of a VM, whoever provides it.
+struct Subject {
+    name: String,
+    is_ours: bool,
+    expires: Option<Timestamp>,
+    runner: Option<RunnerId>,
 }

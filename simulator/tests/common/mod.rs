@@ -130,3 +130,96 @@ fn with_body(request: Request, body: Option<Value>) -> Request {
         None => request,
     }
 }
+
+/// What Mayfly says of a VM in its description.
+pub const MARKS: &str = "Made by Mayfly.\nmayfly-deployment: test\nmayfly-pool: linux";
+pub const TAGS: &str = "mayfly;mayfly-test";
+
+/// Calls on the Proxmox VE cluster.
+impl Story {
+    pub fn lab_request(&self, method: Method, path: &str, fields: &[(&str, &str)]) -> Request {
+        let (id, secret) = (&self.world.access.proxmox_token_id, &self.world.access.proxmox_token_secret);
+        let path = format!("/api2/json{path}");
+        let request = Request::new(Api::Proxmox, method, path, self.now).proxmox_token(id, secret);
+        match method {
+            Method::Post | Method::Put => request.form(fields),
+            Method::Get | Method::Patch | Method::Delete => {
+                fields.iter().fold(request, |request, (name, value)| request.query(name, value))
+            }
+        }
+    }
+
+    pub fn lab(&mut self, method: Method, path: &str, fields: &[(&str, &str)]) -> Response {
+        let request = self.lab_request(method, path, fields);
+        self.send(&request).answer().unwrap()
+    }
+
+    /// The `data` of a call that succeeds.
+    pub fn lab_get(&mut self, path: &str) -> Value {
+        let answer = self.lab(Method::Get, path, &[]);
+        assert_eq!(answer.status, 200, "{path}: {:?}", answer.reason);
+        answer.value()["data"].clone()
+    }
+
+    /// The task of a call that is accepted.
+    pub fn lab_task(&mut self, method: Method, path: &str, fields: &[(&str, &str)]) -> String {
+        let answer = self.lab(method, path, fields);
+        assert_eq!(answer.status, 200, "{path}: {:?}", answer.reason);
+        answer.value()["data"].as_str().unwrap().to_owned()
+    }
+
+    /// How a task ended; none while it runs.
+    pub fn exit(&mut self, upid: &str) -> Option<String> {
+        let node = upid.split(':').nth(1).unwrap();
+        let task = self.lab_get(&format!("/nodes/{node}/tasks/{upid}/status"));
+        assert_eq!(task["status"] == "stopped", task["exitstatus"].is_string());
+        task["exitstatus"].as_str().map(str::to_owned)
+    }
+
+    /// A clone as Mayfly makes it, of the template 8000 on pve1.
+    pub fn clone_call(&mut self, vmid: u32, more: &[(&str, &str)]) -> Response {
+        let (newid, name) = (vmid.to_string(), format!("test-linux-{vmid}"));
+        let mut fields = vec![("newid", newid.as_str()), ("name", name.as_str()), ("description", MARKS)];
+        fields.extend(more);
+        self.lab(Method::Post, "/nodes/pve1/qemu/8000/clone", &fields)
+    }
+
+    /// A clone on pve1 that is done and has its tags.
+    pub fn cloned(&mut self, vmid: u32) {
+        assert_eq!(self.clone_call(vmid, &[]).status, 200);
+        self.pass_secs(9);
+        let tagged = self.lab(Method::Put, &at(vmid, "config"), &[("tags", TAGS)]);
+        assert_eq!(tagged.status, 200, "{:?}", tagged.reason);
+    }
+
+    /// … and that is on, its guest up.
+    pub fn started(&mut self, vmid: u32) {
+        self.cloned(vmid);
+        self.lab_task(Method::Post, &at(vmid, "status/start"), &[]);
+        self.pass_secs(34);
+    }
+
+    /// … and whose runner is online.
+    pub fn lab_runner(&mut self, vmid: u32) {
+        let config = self.jit(&format!("test-linux-{vmid}")).value()["encoded_jit_config"].clone();
+        self.started(vmid);
+        self.write(vmid, "/var/lib/mayfly/jit-config", config.as_str().unwrap());
+        self.write(vmid, "/var/lib/mayfly/jit-config.ready", "");
+        self.pass_secs(7);
+    }
+
+    pub fn write(&mut self, vmid: u32, file: &str, content: &str) {
+        let fields = [("file", file), ("content", content)];
+        let answer = self.lab(Method::Post, &at(vmid, "agent/file-write"), &fields);
+        assert_eq!((answer.status, &answer.reason), (200, &None));
+    }
+
+    pub fn lab_vm(&self, vmid: u32) -> Option<VmView> {
+        self.world.vms().into_iter().find(|vm| vm.vmid == Some(vmid))
+    }
+}
+
+/// A path of a VM on pve1.
+pub fn at(vmid: u32, rest: &str) -> String {
+    format!("/nodes/pve1/qemu/{vmid}/{rest}").trim_end_matches('/').to_owned()
+}

@@ -120,7 +120,7 @@ impl World {
             "metadata",
             json!({ "items": body.get("items").cloned().unwrap_or_else(|| json!([])) }),
         );
-        self.metadata_changed(now, id);
+        self.configuration_changed(now, id);
         let takes = self.settings.timing.operation;
         Ok(self.start_operation(now, OperationKind::SetMetadata, id, takes, None, request))
     }

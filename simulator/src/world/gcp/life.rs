@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::vm::{Guest, VmStatus};
+use super::vm::VmStatus;
 use crate::world::World;
 use crate::world::history::HappeningKind;
 use crate::world::ids::VmId;
@@ -37,17 +37,12 @@ impl World {
             self.timeline.at(after(now, duration), Due::VmExpires(id));
         }
         let text = format!("{} runs in {}", vm.name, vm.zone);
-        if self.faults.guests.never_boots.strikes(&mut self.rng) {
-            vm.guest = Guest::Down;
-        } else {
-            vm.guest = Guest::Booting;
-            self.timeline.at(after(now, boot), Due::GuestBoots(id));
-        }
+        self.power_up(now, id, boot);
         self.note(now, HappeningKind::VmRunning, text);
     }
 
     /// The VM's own end, `maxRunDuration` after it was started.
-    pub(crate) fn vm_expires(&mut self, now: Timestamp, id: VmId) {
+    pub(crate) fn instance_expires(&mut self, now: Timestamp, id: VmId) {
         let Some(vm) = self.gcp.vms.get(&id) else { return };
         let (started, duration) = (vm.started, vm.max_run_duration());
         // A VM that was stopped and started meanwhile has a later end.
@@ -90,7 +85,7 @@ impl World {
     }
 
     /// The VM is off. It stays, TERMINATED, until somebody deletes it.
-    pub(crate) fn vm_stops(&mut self, now: Timestamp, id: VmId) {
+    pub(crate) fn instance_stops(&mut self, now: Timestamp, id: VmId) {
         let Some(vm) = self.gcp.vms.get_mut(&id) else { return };
         if vm.deleting || vm.status == VmStatus::Terminated {
             return;
@@ -101,7 +96,7 @@ impl World {
         self.guest_dies(now, id);
     }
 
-    pub(crate) fn remove_vm(&mut self, now: Timestamp, id: VmId) {
+    pub(crate) fn remove_instance(&mut self, now: Timestamp, id: VmId) {
         self.guest_dies(now, id);
         let Some(vm) = self.gcp.take_vm(id) else { return };
         self.note(now, HappeningKind::VmGone, format!("{} is gone from {}", vm.name, vm.zone));

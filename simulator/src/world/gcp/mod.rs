@@ -4,7 +4,6 @@ pub(crate) mod auth;
 pub(crate) mod catalog;
 pub(crate) mod changes;
 pub(crate) mod filter;
-pub(crate) mod guest;
 pub(crate) mod insert;
 pub(crate) mod instances;
 pub(crate) mod life;

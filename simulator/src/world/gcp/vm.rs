@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::quota::{Needs, needs_of};
-use crate::world::ids::{RunnerId, VmId};
+use crate::world::guest::Inside;
+use crate::world::ids::VmId;
+use crate::world::request::Api;
 use crate::world::timeline::after;
 use crate::world::view::VmView;
 
@@ -35,23 +37,6 @@ impl VmStatus {
     }
 }
 
-/// What the guest is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Guest {
-    /// Nothing: the VM does not run, or its guest never came up.
-    Down,
-    /// It boots.
-    Booting,
-    /// It waits for a JIT configuration.
-    Unconfigured,
-    /// Its runner connects to GitHub.
-    Registering(RunnerId),
-    /// Its runner is connected.
-    Serving,
-    /// It powers off.
-    Leaving,
-}
-
 #[derive(Debug, Clone)]
 pub(crate) struct Vm {
     pub id: VmId,
@@ -65,8 +50,7 @@ pub(crate) struct Vm {
     /// When its own `maxRunDuration` allows it to be ended, counted from its creation.
     pub expires: Option<Timestamp>,
     pub deleting: bool,
-    pub guest: Guest,
-    pub runner: Option<RunnerId>,
+    pub inside: Inside,
     /// Changes of labels or metadata: what the fingerprints stand for.
     pub generation: u64,
     /// What it takes of the region's quotas.
@@ -86,8 +70,7 @@ impl Vm {
             started: None,
             expires: None,
             deleting: false,
-            guest: Guest::Down,
-            runner: None,
+            inside: Inside::off(),
             generation: 1,
             needs,
         };
@@ -104,9 +87,18 @@ impl Vm {
         Some((self.label("mayfly-deployment")?.to_owned(), self.label("mayfly-pool")?.to_owned()))
     }
 
-    pub fn metadata(&self, key: &str) -> Option<&str> {
+    fn metadata(&self, key: &str) -> Option<&str> {
         let items = self.body.get("metadata")?.get("items")?.as_array()?;
         items.iter().find(|item| item["key"] == key)?["value"].as_str()
+    }
+
+    /// What a guest finds in its metadata.
+    pub fn jit_config(&self) -> Option<&str> {
+        self.metadata("jit-config")
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.status == VmStatus::Running
     }
 
     pub fn max_run_duration(&self) -> Option<Duration> {
@@ -140,11 +132,13 @@ impl Vm {
             id: self.id,
             name: self.name.clone(),
             zone: self.zone.clone(),
+            provider: Api::Gcp,
+            vmid: None,
             status: self.status.name(),
             labels,
             created: self.created,
             gone,
-            runner: self.runner,
+            runner: self.inside.runner,
         }
     }
 
