@@ -51,6 +51,15 @@ pub struct ServeArgs {
     /// How far apart sweeps are
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub sweep_every: Duration,
+    /// Take no webhooks, but ask GitHub this often: for a machine that GitHub cannot reach
+    ///
+    /// Each poll is a sweep that looks for queued jobs in the repositories that the pools serve, and learns of starts and
+    /// ends from GitHub's and the providers' lists. It costs a call for each organization's (or repository's) runners, two
+    /// for each repository, and one for each workflow run that is queued or under way. At most half of GitHub's hourly limit is
+    /// used: where polls cost more, they come further apart, which the log says. An enterprise's jobs cannot be found in
+    /// this way.
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "sweep_every")]
+    pub poll: Option<Duration>,
 }
 
 /// Watch Mayfly work, without any account: a simulated GitHub and Google Cloud, everything on loopback
@@ -129,7 +138,10 @@ mod tests {
         let Args { command: Command::Serve(serve) } = Args::parse_from(["mayfly", "serve"]) else { panic!() };
         assert_eq!(serve.listen, "127.0.0.1:8080".parse().unwrap());
         assert_eq!((serve.data, serve.sweep_every), ("mayfly.db".into(), Duration::from_secs(60)));
+        assert_eq!(serve.poll, None);
         assert!(Args::try_parse_from(["mayfly", "serve", "--sweep-every", "60"]).is_err());
+        assert!(Args::try_parse_from(["mayfly", "serve", "--poll", "20s"]).is_ok());
+        assert!(Args::try_parse_from(["mayfly", "serve", "--poll", "20s", "--sweep-every", "60s"]).is_err());
         assert!(Args::try_parse_from(["mayfly", "demo", "--jobs", "0"]).is_err());
     }
 

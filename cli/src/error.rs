@@ -45,6 +45,16 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// `--poll` where no pool's jobs can be found by it.
+    #[error(
+        "--poll: the jobs of {} cannot be found, since GitHub lists no enterprise's repositories; give such a pool an \
+         `organization` or a `repository`, or serve webhooks without --poll",
+        pools.join(", ")
+    )]
+    NothingToPoll {
+        /// The pools.
+        pools: Vec<String>,
+    },
     /// A pool that the configuration does not know.
     #[error("`{name}` is no pool of the configuration, which has {}", configured.join(", "))]
     UnknownPool {

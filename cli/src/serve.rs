@@ -14,7 +14,7 @@ use mayfly_service::telemetry;
 use crate::args::ServeArgs;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::host::Host;
+use crate::host::{Host, Rhythm};
 use crate::signals::Signals;
 use crate::table::{self, ENDPOINT_VARIABLE};
 
@@ -33,7 +33,8 @@ pub async fn run(args: ServeArgs) -> Result<(), Error> {
     let mut signals = Signals::catch()?;
     let (aws, engine) = open_table(&args, &config).await?;
     let mayfly = Arc::new(Mayfly::start_at(&config, &aws).await?);
-    let host = Host::start(args.listen, mayfly, gate, args.sweep_every).await?;
+    let rhythm = rhythm(&args, &mayfly)?;
+    let host = Host::start(args.listen, mayfly, gate, rhythm).await?;
     let address = host.address();
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "plain HTTP beyond this machine: put a reverse proxy with TLS in front of it");
@@ -57,6 +58,20 @@ pub async fn run(args: ServeArgs) -> Result<(), Error> {
         engine.stop(ENGINE_STOPPING_LONGEST).await;
     }
     Ok(())
+}
+
+/// When sweeps are, and whether they are polls; an error when no pool's jobs could be found by polls.
+fn rhythm(args: &ServeArgs, mayfly: &Mayfly) -> Result<Rhythm, Error> {
+    let Some(every) = args.poll else { return Ok(Rhythm::Every(args.sweep_every)) };
+    let blind: Vec<String> = mayfly.pools_not_polled().iter().map(|pool| pool.name.to_string()).collect();
+    if blind.len() == mayfly.policy.pools.len() {
+        return Err(Error::NothingToPoll { pools: blind });
+    }
+    for pool in blind {
+        tracing::warn!(pool, "polls cannot find this pool's jobs: GitHub lists no enterprise's repositories");
+    }
+    tracing::info!(?every, "asking GitHub for jobs; no webhook is needed");
+    Ok(Rhythm::Poll(every))
 }
 
 /// The table that the environment names, or an embedded one.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use mayfly_service::inbound::Gate;
 use mayfly_service::mayfly::Mayfly;
+use mayfly_service::sweep::Polling;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,6 +23,15 @@ use front::Front;
 /// A sweep that takes longer is cut off; the next one goes on where it stopped.
 const SWEEP_LONGEST: Duration = Duration::from_secs(5 * 60);
 
+/// When sweeps are.
+#[derive(Debug, Clone, Copy)]
+pub enum Rhythm {
+    /// Beside webhooks, so far apart.
+    Every(Duration),
+    /// Instead of webhooks, so far apart as far as GitHub's limit allows it.
+    Poll(Duration),
+}
+
 /// What serves.
 #[derive(Debug)]
 pub struct Host {
@@ -33,12 +43,12 @@ pub struct Host {
 }
 
 impl Host {
-    /// Takes requests at `listen`, and sweeps at once and then every so often.
+    /// Takes requests at `listen`, and sweeps at once and then in that rhythm.
     pub async fn start(
         listen: SocketAddr,
         mayfly: Arc<Mayfly>,
         gate: Gate,
-        sweep_every: Duration,
+        rhythm: Rhythm,
     ) -> Result<Self, Error> {
         let failed = |source| Error::io(format!("cannot listen on {listen}"), source);
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
@@ -47,7 +57,11 @@ impl Host {
         let crew = Crew::default();
         let front = Front { mayfly: mayfly.clone(), gate, crew: crew.clone() };
         let front = tokio::spawn(front::serve(listener, Arc::new(front), stop.subscribe()));
-        let sweeper = tokio::spawn(sweep_periodically(mayfly, sweep_every, stop.subscribe()));
+        let stopping = stop.subscribe();
+        let sweeper = match rhythm {
+            Rhythm::Every(every) => tokio::spawn(sweep_periodically(mayfly, every, stopping)),
+            Rhythm::Poll(every) => tokio::spawn(poll_periodically(mayfly, every, stopping)),
+        };
         Ok(Self { address, stop, front, sweeper, crew })
     }
 
@@ -83,6 +97,27 @@ async fn sweep_periodically(mayfly: Arc<Mayfly>, every: Duration, mut stop: watc
         let end = Instant::now() + SWEEP_LONGEST;
         if tokio::time::timeout_at(end.into(), mayfly.sweep(end)).await.is_err() {
             tracing::warn!(longest = ?SWEEP_LONGEST, "the sweep took too long and was cut off");
+        }
+    }
+}
+
+async fn poll_periodically(mayfly: Arc<Mayfly>, every: Duration, mut stop: watch::Receiver<bool>) {
+    let mut polling = Polling::new(every);
+    loop {
+        let begun = Instant::now();
+        let end = begun + SWEEP_LONGEST;
+        let wait = match tokio::time::timeout_at(end.into(), mayfly.poll(&mut polling, end)).await {
+            Ok((_, wait)) => wait,
+            Err(_) => {
+                tracing::warn!(longest = ?SWEEP_LONGEST, "the poll took too long and was cut off");
+                every
+            }
+        };
+        let next = tokio::time::sleep(wait.saturating_sub(begun.elapsed()));
+        tokio::select! {
+            biased;
+            () = told(&mut stop) => return,
+            () = next => {}
         }
     }
 }

@@ -73,9 +73,15 @@ impl Place {
 
     /// `mayfly serve` on any port, with its state in this folder.
     pub fn serve(&self) -> Serving {
+        self.serve_with(&["--sweep-every", "200ms"])
+    }
+
+    /// The same with these arguments as well.
+    pub fn serve_with(&self, arguments: &[&str]) -> Serving {
         let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let mut child = self
-            .mayfly(&["serve", "--listen", "127.0.0.1:0", "--data", "state.db", "--sweep-every", "200ms"])
+            .mayfly(&["serve", "--listen", "127.0.0.1:0", "--data", "state.db"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

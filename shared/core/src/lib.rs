@@ -13,6 +13,7 @@
 //! - [`candidates`]: which slots are worth a claim
 //! - [`crossing`]: what follows when GitHub gave a runner another job than the one it was made for
 //! - [`gate`]: whether a pool may start VMs now
+//! - [`pace`]: how far apart polls are, so that GitHub's limit is far from used up
 //! - [`zones`]: in which order zones are tried
 //! - [`room`]: where a cluster of hosts has room for one more VM
 //! - [`sweep`]: the world as observed, and the plan that repairs it
@@ -24,6 +25,7 @@ pub mod gate;
 pub mod ids;
 pub mod job;
 pub mod labels;
+pub mod pace;
 pub mod policy;
 pub mod room;
 pub mod route;

@@ -3,7 +3,7 @@ use crate::sweep::fixtures::{
     LATER, actions, at, busy, deleting, idle, job, planned, policy, pool, running, slot, spare, vm, waiting,
     with_job, with_told, world,
 };
-use crate::sweep::{VmState, jobs_in_question, jobs_to_ask};
+use crate::sweep::{News, VmState, jobs_in_question, jobs_to_ask};
 
 #[test]
 fn a_world_in_order_is_left_alone() {
@@ -11,8 +11,12 @@ fn a_world_in_order_is_left_alone() {
     let world = world(slots, vec![], running([0, 1]));
     assert_eq!(actions(&world), vec![]);
     let policy = policy(vec![pool("linux", &["Linux"])]);
-    assert_eq!(jobs_in_question(&policy, &world), vec![], "a pool in good order asks for no job");
-    assert_eq!(jobs_to_ask(&policy, &world), vec![]);
+    assert_eq!(
+        jobs_in_question(&policy, &world, News::Delivered),
+        vec![],
+        "a pool in good order asks for no job"
+    );
+    assert_eq!(jobs_to_ask(&policy, &world, News::Delivered), vec![]);
 }
 
 #[test]

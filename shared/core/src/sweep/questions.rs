@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::ids::{InstallationId, JobId, Repository};
 use crate::job::{Job, JobState, Waiting};
-use crate::policy::{Policy, Pool};
+use crate::policy::{Policy, Pool, Timing};
 use crate::slot::{Phase, Purpose, Slot, earlier};
 
 use super::world::{Index, PoolLedger, Presence, Sighting, VmState, World};
@@ -13,6 +13,34 @@ use super::world::{Index, PoolLedger, Presence, Sighting, VmState, World};
 const SLOTS_MOST: usize = 40;
 /// and for so many that wait.
 const WAITING_MOST: usize = 20;
+
+/// How it is known what becomes of jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// Webhooks tell. Who was not heard of for `check_after` may have been missed.
+    Delivered,
+    /// No webhook comes: sweeps find out, about this far apart.
+    Polled {
+        /// How far.
+        every: Duration,
+    },
+}
+
+impl News {
+    /// A runner whose doings have been at odds with its slot for so long is looked into.
+    fn patience(self, timing: &Timing) -> Duration {
+        match self {
+            Self::Delivered => timing.check_after,
+            Self::Polled { every } => every.min(timing.check_after),
+        }
+    }
+
+    /// The waits of a sweep that learns of things in this way: without webhooks there is nothing to wait for, so what
+    /// a list says at odds with a slot counts from the next poll on.
+    pub fn timing(self, timing: &Timing) -> Timing {
+        Timing { check_after: self.patience(timing), ..timing.clone() }
+    }
+}
 
 /// A job that GitHub is to be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,19 +57,19 @@ pub struct Question {
 
 /// The jobs whose record the plan depends on: those of slots that are not plainly in order. Asked for at the table, in
 /// batches.
-pub fn jobs_in_question(policy: &Policy, world: &World) -> Vec<JobId> {
+pub fn jobs_in_question(policy: &Policy, world: &World, news: News) -> Vec<JobId> {
     let index = Index::of(policy, world);
     let mut jobs = Vec::new();
     for ledger in &world.pools {
         let Some(pool) = index.pool(&ledger.pool) else { continue };
-        let doubtful = ledger.slots.iter().filter(|slot| is_doubtful(&index, pool, slot));
+        let doubtful = ledger.slots.iter().filter(|slot| is_doubtful(&index, pool, slot, news));
         jobs.extend(doubtful.filter_map(|slot| slot.purpose.job()));
     }
     jobs
 }
 
-fn is_doubtful(index: &Index<'_>, pool: &Pool, slot: &Slot) -> bool {
-    let timing = &index.policy.timing;
+fn is_doubtful(index: &Index<'_>, pool: &Pool, slot: &Slot, news: News) -> bool {
+    let timing = &news.timing(&index.policy.timing);
     let stale = |wait: Duration| slot.since() <= earlier(index.world.now, wait);
     let runs = matches!(index.vm_of(slot), Sighting::There(vm) if vm.state == VmState::Running);
     match slot.phase {
@@ -66,13 +94,13 @@ fn is_busy(index: &Index<'_>, pool: &Pool, slot: &Slot) -> bool {
 
 /// The jobs that GitHub is asked for: those of runners that do not do what they were made for, and those that have
 /// waited for so long that their end may have been missed. Runners that are plainly busy are not asked for.
-pub fn jobs_to_ask(policy: &Policy, world: &World) -> Vec<Question> {
+pub fn jobs_to_ask(policy: &Policy, world: &World, news: News) -> Vec<Question> {
     let index = Index::of(policy, world);
     let mut of_slots = Vec::new();
     let mut waiting = Vec::new();
     for ledger in &world.pools {
         let Some(pool) = index.pool(&ledger.pool) else { continue };
-        let strange = ledger.slots.iter().filter(|slot| is_strange(&index, pool, slot));
+        let strange = ledger.slots.iter().filter(|slot| is_strange(&index, pool, slot, news));
         of_slots.extend(strange.filter_map(|slot| of_slot(world, slot)));
         waiting.extend(long_waiting(&index, ledger));
     }
@@ -91,11 +119,16 @@ pub fn jobs_to_ask(policy: &Policy, world: &World) -> Vec<Question> {
 
 /// Whether a slot's runner does something else than it should, for so long that the event which tells of it must have
 /// been missed.
-fn is_strange(index: &Index<'_>, pool: &Pool, slot: &Slot) -> bool {
-    if slot.since() > earlier(index.world.now, index.policy.timing.check_after) {
+fn is_strange(index: &Index<'_>, pool: &Pool, slot: &Slot, news: News) -> bool {
+    let Sighting::There(vm) = index.vm_of(slot) else { return false };
+    if vm.state == VmState::Stopped && matches!(news, News::Polled { .. }) {
+        // That is how the end of a job shows where no event tells of it.
+        return matches!(slot.phase, Phase::Booting { .. } | Phase::Idle { .. } | Phase::Busy { .. });
+    }
+    if slot.since() > earlier(index.world.now, news.patience(&index.policy.timing)) {
         return false;
     }
-    let runs = matches!(index.vm_of(slot), Sighting::There(vm) if vm.state == VmState::Running);
+    let runs = vm.state == VmState::Running;
     let presence = index.runner(&pool.scope, slot.runner.as_str());
     runs && match (&slot.phase, presence) {
         (Phase::Booting { .. } | Phase::Idle { .. }, Presence::Busy | Presence::Idle) => true,

@@ -10,11 +10,11 @@ fn linux() -> Policy {
 }
 
 fn asked(world: &World) -> Vec<u64> {
-    jobs_to_ask(&linux(), world).into_iter().map(|question| question.job.0).collect()
+    jobs_to_ask(&linux(), world, News::Delivered).into_iter().map(|question| question.job.0).collect()
 }
 
 fn in_question(world: &World) -> Vec<u64> {
-    jobs_in_question(&linux(), world).into_iter().map(|job| job.0).collect()
+    jobs_in_question(&linux(), world, News::Delivered).into_iter().map(|job| job.0).collect()
 }
 
 /// Slot 0 for job 1, with its VM, its record and its runner as GitHub sees it.
@@ -78,7 +78,7 @@ fn a_job_that_the_table_has_as_over_or_not_at_all_is_not_asked_for() {
 #[test]
 fn a_job_that_waits_for_long_is_asked_for_now_and_then() {
     let mut world = world(vec![], vec![waiting(8, LATER - 300), waiting(9, LATER - 299)], vec![]);
-    let questions = jobs_to_ask(&linux(), &world);
+    let questions = jobs_to_ask(&linux(), &world, News::Delivered);
     let entry = (PoolName::new("linux").unwrap(), waiting(8, LATER - 300));
     let Question { job, repository, installation, waiting } = questions[0].clone();
     assert_eq!((questions.len(), job, waiting), (1, JobId(8), Some(entry.clone())));
@@ -134,4 +134,46 @@ fn the_table_is_asked_for_the_jobs_of_slots_that_are_not_plainly_in_order() {
         assert!(in_question(&world).is_empty());
     }
     assert!(in_question(&world(vec![spare(0, 0)], vec![], vec![])).is_empty(), "it has no job");
+}
+
+const POLLED: News = News::Polled { every: Duration::from_secs(20) };
+
+#[test]
+fn without_webhooks_a_runner_is_looked_into_from_the_next_poll_on() {
+    let mut world = one(idle(), BUSY);
+    world.now = at(60);
+    assert!(asked(&world).is_empty(), "an event may be on its way");
+    let jobs = |world: &World| -> Vec<u64> {
+        jobs_to_ask(&linux(), world, POLLED).into_iter().map(|question| question.job.0).collect()
+    };
+    assert_eq!(jobs(&world), [1]);
+    assert!(jobs_in_question(&linux(), &world, POLLED).contains(&JobId(1)), "its record is needed for that");
+    world.now = at(19);
+    assert!(jobs(&world).is_empty());
+    // A waiting job costs a call each time, and runs tell of it anyway.
+    let waits = crate::sweep::fixtures::world(vec![], vec![waiting(9, LATER - 299)], vec![]);
+    assert!(jobs(&waits).is_empty());
+}
+
+#[test]
+fn without_webhooks_a_vm_that_powered_off_is_how_a_jobs_end_shows() {
+    for (phase, worth) in [(booting(), true), (idle(), true), (busy(), true), (deleting(), false)] {
+        let mut stopped = one(phase.clone(), None);
+        let value = vec![vm(0, VmState::Stopped)];
+        stopped.vms.values_mut().for_each(|list| {
+            *list = crate::sweep::Observed::Known { at: at(LATER), value: value.clone() };
+        });
+        assert_eq!(jobs_to_ask(&linux(), &stopped, POLLED).len(), usize::from(worth), "{phase:?}");
+        assert!(asked(&stopped).is_empty());
+    }
+}
+
+#[test]
+fn polls_shorten_no_wait_that_is_not_for_events() {
+    let timing = Timing::default();
+    let polled = POLLED.timing(&timing);
+    assert_eq!(polled, Timing { check_after: Duration::from_secs(20), ..timing.clone() });
+    assert_eq!(News::Delivered.timing(&timing), timing);
+    let rare = News::Polled { every: Duration::from_secs(3_600) };
+    assert_eq!(rare.timing(&timing), timing);
 }

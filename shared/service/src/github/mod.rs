@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mayfly_core::ids::{InstallationId, Repository};
+use mayfly_core::pace::Allowance;
 use mayfly_core::policy::Scope;
 use reqwest::Url;
 use tokio::sync::Mutex;
@@ -99,6 +100,11 @@ impl GitHub {
     /// For how long GitHub asks to be left alone, as far as this process was told: what can wait should.
     pub fn limited_for(&self) -> Option<Duration> {
         self.http.limited_for()
+    }
+
+    /// What is left of the hourly limit, as far as answers told this process; the tightest where several tokens are in use.
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.http.allowance()
     }
 
     /// How many requests were sent so far.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Instant;
 
-use mayfly_core::event::{Change, JobEvent};
+use mayfly_core::event::JobEvent;
 use mayfly_core::ids::Repository;
 
 use super::Source;
@@ -78,7 +78,7 @@ impl FromStr for Cursor {
 /// What a walk found.
 #[derive(Debug)]
 pub struct Found {
-    /// The queued jobs that were wanted.
+    /// The jobs that were wanted.
     pub jobs: Vec<JobEvent>,
     /// Where to go on.
     pub next: Cursor,
@@ -201,7 +201,7 @@ impl Walk {
 }
 
 impl Mayfly {
-    /// Looks through the runs of these repositories, from a place on, for queued jobs that are `wanted`. It takes about
+    /// Looks through the runs of these repositories, from a place on, for jobs that are `wanted`. It takes about
     /// `budget` calls (at least 2; the further pages of the last run's jobs are not counted beforehand), and two more
     /// for each that found such a job, up to a hundred. A repository or run that GitHub refuses is passed over, and so is
     /// what fails where the walk began, or nobody would ever get past it. Any other failure ends the walk: an
@@ -237,7 +237,7 @@ async fn discover(
             Ask::Jobs { repository, run } => github.run_jobs(repository, *run, deadline).await.map(|all| {
                 let calls = all.len().div_ceil(JOBS_PAGE).max(1);
                 let before = jobs.len();
-                jobs.extend(all.into_iter().filter(|job| job.change == Change::Queued && wanted(job)));
+                jobs.extend(all.into_iter().filter(|job| wanted(job)));
                 walk.jobs(u32::try_from(calls).unwrap_or(u32::MAX), jobs.len() > before);
             }),
         };

@@ -154,7 +154,9 @@ fn queue(world: &Simulator, spec: JobSpec) -> JobId {
 
 async fn look(github: &GitHub, names: &[&str], from: &Cursor, budget: u32) -> Result<Found, GitHubError> {
     let repositories: Vec<Repository> = names.iter().map(|name| Repository::new(*name).unwrap()).collect();
-    let wanted = |event: &JobEvent| event.labels.as_slice().iter().any(|label| label == "GPU");
+    let queued = |event: &JobEvent| event.change == Change::Queued;
+    let wanted =
+        |event: &JobEvent| queued(event) && event.labels.as_slice().iter().any(|label| label == "GPU");
     discover(github, Walk::new(&repositories, from, budget), &wanted, soon()).await
 }
 

@@ -1,6 +1,6 @@
 //! Jobs: their records, how far they are at GitHub, and queued ones that nobody told of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use futures_util::StreamExt;
@@ -11,8 +11,8 @@ use mayfly_core::ids::{JobId, Repository};
 use mayfly_core::job::Waiting;
 use mayfly_core::labels::Labels;
 use mayfly_core::route::route;
-use mayfly_core::slot::later;
-use mayfly_core::sweep::{Question, World, jobs_in_question, jobs_to_ask};
+use mayfly_core::slot::{PhaseKind, later};
+use mayfly_core::sweep::{News, Question, World, jobs_in_question, jobs_to_ask};
 
 use super::Source;
 use super::discovery::Cursor;
@@ -34,18 +34,33 @@ const DISCOVERY_SWEEPS: u32 = 10;
 /// but never more than this.
 const DISCOVERY_CALLS_MOST: u32 = 40;
 
+/// How a sweep learns of jobs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ways {
+    pub news: News,
+    /// Whether there is a hook whose deliveries may be read.
+    pub hooked: bool,
+}
+
 impl Mayfly {
     /// The records of the jobs in question, how far they are at GitHub, and queued jobs that nobody told of.
     pub(super) async fn observe_jobs(
         &self,
         world: &mut World,
         memory: Option<&Memory>,
-        hooked: bool,
+        ways: Ways,
         failed: &mut Vec<Source>,
         deadline: Instant,
     ) {
-        self.read_jobs(world, jobs_in_question(&self.policy, world), failed).await;
-        let mut questions = jobs_to_ask(&self.policy, world);
+        self.read_jobs(world, jobs_in_question(&self.policy, world, ways.news), failed).await;
+        let mut questions = jobs_to_ask(&self.policy, world, ways.news);
+        let memory = memory.filter(|_| self.github.limited_for().is_none());
+        if let (News::Polled { .. }, Some(memory)) = (ways.news, memory) {
+            // First, since what the runs' lists say need not be asked for.
+            let heard = self.look_for_jobs(memory, world, ways, failed, deadline).await;
+            world.told.extend(heard);
+            questions.retain(|question| world.told.iter().all(|event| event.job != question.job));
+        }
         if self.is_limited(failed) {
             questions.clear();
         }
@@ -58,8 +73,9 @@ impl Mayfly {
                 Err(source) => failed.push(source),
             }
         }
-        if let Some(memory) = memory.filter(|_| self.github.limited_for().is_none()) {
-            let found = self.look_for_jobs(memory, &known_jobs(world), hooked, failed, deadline).await;
+        let memory = memory.filter(|_| self.github.limited_for().is_none());
+        if let (News::Delivered, Some(memory)) = (ways.news, memory) {
+            let found = self.look_for_jobs(memory, world, ways, failed, deadline).await;
             world.told.extend(found);
         }
         let unread = world.told.iter().map(|event| event.job).filter(|job| !world.jobs.contains_key(job));
@@ -103,12 +119,12 @@ impl Mayfly {
     }
 
     /// Queued jobs that some pool serves, by looking through runs; a round of it begins every `check_after`, or as soon as
-    /// the last is over where there is no other way.
+    /// the last is over where there is no other way. Without webhooks also what became of jobs that are known.
     async fn look_for_jobs(
         &self,
         memory: &Memory,
-        known: &BTreeSet<JobId>,
-        hooked: bool,
+        world: &World,
+        ways: Ways,
         failed: &mut Vec<Source>,
         deadline: Instant,
     ) -> Vec<JobEvent> {
@@ -119,15 +135,21 @@ impl Mayfly {
         };
         let begins = cursor == Cursor::default();
         let rested = round.is_none_or(|round| later(round, self.policy.timing.check_after) <= now);
-        if begins && hooked && !rested {
+        if begins && ways.hooked && !rested {
             return Vec::new();
         }
         let looked = async {
             let repositories = self.repositories(deadline).await?;
-            let least = if hooked { DISCOVERY_CALLS } else { DISCOVERY_CALLS_ALONE };
+            let least = if ways.hooked { DISCOVERY_CALLS } else { DISCOVERY_CALLS_ALONE };
             let share = u32::try_from(repositories.len()).unwrap_or(u32::MAX) / DISCOVERY_SWEEPS * 2;
             let budget = share.clamp(least, DISCOVERY_CALLS_MOST);
-            let wanted = |event: &JobEvent| !known.contains(&event.job) && route(&self.policy, event).is_ok();
+            let known = known_jobs(world);
+            let unheard = unheard_jobs(world, ways.news);
+            let wanted = |event: &JobEvent| match &event.change {
+                Change::Queued => !known.contains(&event.job) && route(&self.policy, event).is_ok(),
+                Change::Held | Change::Started { .. } => unheard.get(&event.job) == Some(&false),
+                Change::Ended { .. } => unheard.contains_key(&event.job),
+            };
             self.discover(&repositories, &cursor, budget, &wanted, deadline).await
         };
         let found = match looked.await {
@@ -179,4 +201,22 @@ fn known_jobs(world: &World) -> BTreeSet<JobId> {
     let slots = pools().flat_map(|ledger| &ledger.slots);
     let served = slots.flat_map(|slot| [slot.purpose.job(), slot.displaced]).flatten();
     waiting.chain(served).chain(world.told.iter().map(|event| event.job)).collect()
+}
+
+/// Without webhooks, the jobs of whose start or end the lists that discovery reads may tell, and whether they are known to
+/// have started.
+fn unheard_jobs(world: &World, news: News) -> BTreeMap<JobId, bool> {
+    if news == News::Delivered {
+        return BTreeMap::new();
+    }
+    let mut unheard = BTreeMap::new();
+    for ledger in &world.pools {
+        unheard.extend(ledger.waiting.iter().map(|waiting| (waiting.job, false)));
+        for slot in &ledger.slots {
+            let started = matches!(slot.phase.kind(), PhaseKind::Busy);
+            unheard.extend(slot.purpose.job().map(|job| (job, started)));
+            unheard.extend(slot.displaced.map(|job| (job, false)));
+        }
+    }
+    unheard
 }

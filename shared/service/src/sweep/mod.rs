@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use mayfly_core::ids::PoolName;
-use mayfly_core::policy::{Pool, Scope};
-use mayfly_core::sweep::{Plan, World, plan};
+use mayfly_core::policy::{Policy, Pool, Scope};
+use mayfly_core::sweep::{News, Plan, World, plan};
 
 use crate::clock;
 use crate::mayfly::Mayfly;
@@ -19,20 +19,27 @@ mod events;
 mod execute;
 mod jobs;
 mod observe;
+mod poll;
 mod report;
 
+pub use poll::Polling;
 pub use report::{Calls, Done, PoolReport, Report, Source, WaitingJob};
 
 impl Mayfly {
     /// One sweep. It stops in good order before the deadline; what is left waits for the next.
     pub async fn sweep(&self, deadline: Instant) -> Report {
+        self.sweep_with(News::Delivered, deadline).await
+    }
+
+    async fn sweep_with(&self, news: News, deadline: Instant) -> Report {
         let started = Instant::now();
         let before = self.calls_so_far();
         let deadline = clock::working_deadline(deadline);
         // A source that hangs must leave time to act upon the others.
         let looking = started + deadline.saturating_duration_since(started) / 2;
-        let seen = self.observe(looking).await;
-        let plan = plan(&self.policy, &seen.world);
+        let seen = self.observe(news, looking).await;
+        let timing = news.timing(&self.policy.timing);
+        let plan = plan(&Policy { timing, ..self.policy.clone() }, &seen.world);
         let mut report = Report::of(&self.policy, &seen.world, &plan);
         report.failed_sources = seen.failed;
         if let Some(memory) = &seen.memory

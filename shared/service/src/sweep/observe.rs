@@ -9,9 +9,11 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use mayfly_core::ids::{ProviderName, RunnerName};
 use mayfly_core::policy::{Pool, Scope};
-use mayfly_core::sweep::{Observed, PoolLedger, SeenRunner, World};
+use mayfly_core::slot::VmPlace;
+use mayfly_core::sweep::{Failures, News, Observed, PoolLedger, SeenRunner, World};
 
 use super::Source;
+use super::jobs::Ways;
 use crate::clock;
 use crate::mayfly::Mayfly;
 use crate::provider::Listed;
@@ -29,7 +31,7 @@ pub(super) struct Seen {
 const REMOVED_MOST: usize = 100;
 impl Mayfly {
     /// Asks all sources. One that does not answer is unknown, and said.
-    pub(super) async fn observe(&self, deadline: Instant) -> Seen {
+    pub(super) async fn observe(&self, news: News, deadline: Instant) -> Seen {
         let mut failed = Vec::new();
         let now = clock::now();
         let memory = match self.ledger.memory().await {
@@ -45,7 +47,7 @@ impl Mayfly {
         let ((lists, no_vms), (runners, no_runners), (deliveries, hooked, no_deliveries)) = tokio::join!(
             self.observe_vms(deadline),
             self.observe_runners(&scopes, deadline),
-            self.observe_deliveries(memory.as_ref(), deadline),
+            self.deliveries_of(news, memory.as_ref(), deadline),
         );
         failed.extend(no_vms.into_iter().chain(no_runners).chain(no_deliveries));
         let removed = self.with_unseen(removed, &runners);
@@ -65,8 +67,23 @@ impl Mayfly {
             deliveries,
         };
         take_in(&mut world, lists);
-        self.observe_jobs(&mut world, memory.as_ref(), hooked, &mut failed, deadline).await;
+        failed.extend(world.unseen.iter().map(unseen));
+        let ways = Ways { news, hooked };
+        self.observe_jobs(&mut world, memory.as_ref(), ways, &mut failed, deadline).await;
         Seen { world, memory, failed }
+    }
+
+    /// What failed to be delivered; nobody looks where no webhook is meant to come.
+    async fn deliveries_of(
+        &self,
+        news: News,
+        memory: Option<&Memory>,
+        deadline: Instant,
+    ) -> (BTreeMap<String, Failures>, bool, Vec<Source>) {
+        match news {
+            News::Delivered => self.observe_deliveries(memory, deadline).await,
+            News::Polled { .. } => (BTreeMap::new(), false, Vec::new()),
+        }
     }
 
     fn removed_pools(&self, memory: Option<&Memory>) -> Vec<Pool> {
@@ -157,6 +174,15 @@ impl Mayfly {
         }
         (ledgers, failed)
     }
+}
+
+/// A VM that nobody can look at.
+fn unseen(place: &VmPlace) -> Source {
+    let why = format!(
+        "VM {} is on a node that does not answer: nobody knows whose it is and whether it runs",
+        place.at
+    );
+    Source { source: format!("provider {}", place.provider), why }
 }
 
 /// What the providers listed becomes part of the world.

@@ -33,6 +33,9 @@ pub struct Report {
     pub calls: Calls,
     /// How long the sweep took, in milliseconds.
     pub took_ms: u64,
+    /// Why the next poll comes later than was asked for, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slowed: Option<String>,
 }
 
 /// A pool as the table had it.
