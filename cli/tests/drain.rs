@@ -110,7 +110,7 @@ fn at(seconds: i64) -> Timestamp {
 
 fn placed() -> SlotEvent {
     let vm = VmPlace { provider: ProviderName::new("gcp").unwrap(), at: "us-east1-c".to_owned() };
-    SlotEvent::Placed { machine: Machine { vm, runner_id: RunnerId(7) } }
+    SlotEvent::Placed { machine: Machine { vm, runner_id: Some(RunnerId(7)) } }
 }
 
 fn started() -> SlotEvent {

@@ -101,6 +101,39 @@ pub enum Found {
     Full(Vec<(String, String)>),
 }
 
+/// What a host used for itself, as a look showed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// When.
+    pub at: Timestamp,
+    /// Memory, in bytes.
+    pub bytes: u64,
+}
+
+/// What a host was seen to use for itself counts for so long.
+pub const OWN_KEPT: Duration = Duration::from_secs(180);
+
+/// The cluster without the memory of VMs that have just gone, and what its hosts use for themselves: a cluster's figures
+/// are some seconds older than its list of VMs, so for as long a host seems to use for itself what its last VM used. Where
+/// a host was seen to need less a short while ago, it does.
+pub fn steady(cluster: &Cluster, seen: &BTreeMap<String, Own>) -> (Cluster, BTreeMap<String, Own>) {
+    let mut steady = cluster.clone();
+    let mut own = BTreeMap::new();
+    for host in &mut steady.hosts {
+        let guests = cluster.guests.values().filter(|guest| guest.host == host.name && guest.runs);
+        let spent =
+            guests.map(|guest| guest.spent.or(guest.memory).unwrap_or(0)).fold(0, u64::saturating_add);
+        let now = Own { at: cluster.asked, bytes: host.used.saturating_sub(spent) };
+        let lower = |seen: &&Own| later(seen.at, OWN_KEPT) > cluster.asked && seen.bytes < now.bytes;
+        let holds = seen.get(&host.name).filter(lower).copied().unwrap_or(now);
+        host.used = host.used.min(spent.saturating_add(holds.bytes));
+        if host.online {
+            own.insert(host.name.clone(), holds);
+        }
+    }
+    (steady, own)
+}
+
 /// A claim is kept for so long after its VM shows in the cluster: whoever looked before that still counts on it.
 pub const CLAIM_KEPT: Duration = Duration::from_secs(30);
 

@@ -124,6 +124,21 @@ fn a_claim_stands_until_its_vm_has_shown_for_a_while_or_will_never_show() {
     assert!(kept(claim(9000, "pve2", 1, 20), 100));
 }
 
+#[test]
+fn memory_that_a_vm_has_just_left_is_free_though_the_figures_lag() {
+    let running = cluster(vec![host("pve1", 64, 20)], vec![(9000, guest("pve1", 16, true))]);
+    let (same, own) = steady(&running, &BTreeMap::new());
+    assert_eq!((&same, own["pve1"].bytes), (&running, 4 * G));
+    // The VM is gone, its memory still counted.
+    let gone = Cluster { asked: at(130), ..cluster(vec![host("pve1", 64, 20)], vec![]) };
+    let (mended, own) = steady(&gone, &own);
+    assert_eq!(mended.hosts[0].used, 4 * G);
+    assert_eq!(own["pve1"], Own { at: at(100), bytes: 4 * G }, "it was seen then");
+    // A host that uses more for long does use more.
+    let (grown, own) = steady(&Cluster { asked: at(281), ..gone }, &own);
+    assert_eq!((grown.hosts[0].used, own["pve1"].bytes), (20 * G, 20 * G));
+}
+
 proptest! {
     /// However many choose one after the other from the same look, no host is promised more than it has, no id twice, and no
     /// more VMs find a place than were said to fit.

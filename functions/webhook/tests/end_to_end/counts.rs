@@ -81,9 +81,10 @@ impl Stage {
         let slot = Slot::reserved(runner.clone(), Purpose::Job(id), now);
         assert_eq!(self.ledger.claim(&job, &Take::Free(slot)).await.unwrap(), Claim::Taken);
         let vm = VmPlace { provider: ProviderName::new("cloud").unwrap(), at: ZONE.to_owned() };
-        for event in
-            [SlotEvent::Placed { machine: Machine { vm, runner_id } }, SlotEvent::Started { job: id }]
-        {
+        for event in [
+            SlotEvent::Placed { machine: Machine { vm, runner_id: Some(runner_id) } },
+            SlotEvent::Started { job: id },
+        ] {
             let moved = self.ledger.slot_event(&runner, &event, now).await.unwrap();
             assert!(matches!(moved, Moved::From(_)), "{event:?}");
         }

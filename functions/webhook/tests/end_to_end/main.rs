@@ -1,5 +1,5 @@
 //! The whole of Mayfly: the real functions under an emulation of Lambda that freezes them, a real DynamoDB engine, and
-//! a strict simulation of GitHub and GCP. Each test is a short story; at its end nothing may be left, no invariant
+//! a strict simulation of GitHub, GCP and Proxmox. Each test is a short story; at its end nothing may be left, no invariant
 //! broken, no call unlike the vendors' descriptions, and no secret in any output or in the table.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -11,6 +11,8 @@ mod deadline;
 mod drain;
 mod faults;
 mod freeze;
+mod lab;
+mod lab_trouble;
 mod limits;
 mod lost;
 mod orphans;

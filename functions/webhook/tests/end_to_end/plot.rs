@@ -23,6 +23,8 @@ pub struct Plot {
     pub login: Login,
     /// Whether `github.webhook_url` says which hook is ours.
     pub webhook_url: bool,
+    /// The ids that VMs on Proxmox may have.
+    pub vmid_range: (u32, u32),
     /// `RUST_LOG`: all there is, since every story looks for secrets in it; in the largest ones that would be most of the
     /// work.
     pub log: &'static str,
@@ -40,6 +42,11 @@ pub struct PoolPlot {
     pub boot_timeout: &'static str,
     pub idle_timeout: &'static str,
     pub max_lifetime: &'static str,
+    /// The Proxmox template of the first placement, if there is one there.
+    pub template: Option<u32>,
+    /// More lines of that placement.
+    pub template_more: &'static str,
+    /// The zones of the placement on GCP; none for no such placement.
     pub zones: Vec<&'static str>,
 }
 
@@ -75,6 +82,7 @@ impl Default for Plot {
             },
             login: Login::App,
             webhook_url: false,
+            vmid_range: (9000, 9999),
             log: "trace",
         }
     }
@@ -91,6 +99,8 @@ impl Default for PoolPlot {
             boot_timeout: "5s",
             idle_timeout: "2s",
             max_lifetime: "10m",
+            template: None,
+            template_more: "",
             zones: vec!["us-east1-c", "us-east1-d", "us-central1-a", "us-west1-a"],
         }
     }
@@ -101,6 +111,20 @@ impl Plot {
     pub fn limited(max_runners: u16) -> Self {
         let pools = vec![PoolPlot { max_runners, ..PoolPlot::default() }];
         Self { pools, ..Self::default() }
+    }
+
+    /// One pool with so many slots, on Proxmox alone.
+    pub fn lab(max_runners: u16) -> Self {
+        let pools =
+            vec![PoolPlot { max_runners, template: Some(8000), zones: vec![], ..PoolPlot::default() }];
+        Self { pools, ..Self::default() }
+    }
+
+    /// The same, with GCP to overflow to.
+    pub fn overflowing(max_runners: u16) -> Self {
+        let mut plot = Self::lab(max_runners);
+        plot.pools[0].zones = PoolPlot::default().zones;
+        plot
     }
 
     /// What the world holds the pools to (I2).
@@ -149,6 +173,23 @@ project = "slang-runners"
 endpoint = "{gcp}"
 "#
         );
+        if self.pools.iter().any(|pool| pool.template.is_some()) {
+            let (url, id, secret) =
+                (simulator.proxmox_url(), simulator.proxmox_token_id(), at("proxmox-secret"));
+            let (first, last) = self.vmid_range;
+            write!(
+                text,
+                r#"
+[providers.lab]
+kind = "proxmox"
+url = "{url}"
+token_id = "{id}"
+token_secret = {{ file = "{secret}" }}
+vmid_range = [{first}, {last}]
+"#
+            )
+            .unwrap();
+        }
         self.timing.write(&mut text);
         for pool in &self.pools {
             pool.write(&mut text);
@@ -186,6 +227,8 @@ impl PoolPlot {
             boot_timeout,
             idle_timeout,
             max_lifetime,
+            template,
+            template_more,
             zones,
         } = self;
         write!(
@@ -200,14 +243,33 @@ min_runners = {min_runners}
 boot_timeout = "{boot_timeout}"
 idle_timeout = "{idle_timeout}"
 max_lifetime = "{max_lifetime}"
-
+"#
+        )
+        .unwrap();
+        if let Some(template) = template {
+            write!(
+                text,
+                r#"
+[[pools.placements]]
+provider = "lab"
+template = {template}
+{template_more}
+"#
+            )
+            .unwrap();
+        }
+        if !zones.is_empty() {
+            write!(
+                text,
+                r#"
 [[pools.placements]]
 provider = "cloud"
 instance_template = "linux-gpu-runner"
 zones = {zones:?}
 gpu_type = "nvidia-tesla-t4"
 "#
-        )
-        .unwrap();
+            )
+            .unwrap();
+        }
     }
 }

@@ -63,6 +63,7 @@ impl Stage {
             ("app key", "app.pem", simulator.app_private_key_pem()),
             ("GCP key", "gcp.json", simulator.service_account_json()),
             ("PAT", "token", simulator.pat()),
+            ("Proxmox token", "proxmox-secret", simulator.proxmox_token_secret()),
         ] {
             std::fs::write(folder.path().join(file), &secret).unwrap();
             canaries.add(name, &secret);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use mayfly_core::ids::ProviderName;
-use mayfly_core::room::Claim;
+use mayfly_core::room::{Claim, Own};
 
 use super::item::{Item, Reader, number, room_key, text};
 use super::write::{Write, Written};
@@ -17,6 +17,8 @@ use super::{Ledger, StoreError};
 pub struct Room {
     /// By the name of the VM that each is for.
     pub claims: BTreeMap<String, Claim>,
+    /// What each host was seen to use for itself.
+    pub own: BTreeMap<String, Own>,
     /// Which writing of them this is; 0 where there was none.
     version: u64,
 }
@@ -26,19 +28,35 @@ impl Room {
     fn read(item: &Item) -> Result<Self, StoreError> {
         let reader = Reader::new(item);
         let version = reader.maybe_number("version")?.unwrap_or(0);
-        let claims = match item.get("claims") {
-            Some(AttributeValue::M(claims)) => claims,
-            Some(_) | None => return Ok(Self { version, claims: BTreeMap::new() }),
-        };
-        let read = |(name, value): (&String, &AttributeValue)| {
-            let claim = value.as_s().ok().and_then(|value| read_claim(value));
+        let read = |(name, value): &(&String, &str)| {
+            let claim = read_claim(value);
             if claim.is_none() {
                 tracing::error!(vm = name, "its claim on a cluster's room cannot be read, and is left out");
             }
-            Some((name.clone(), claim?))
+            Some(((*name).clone(), claim?))
         };
-        Ok(Self { version, claims: claims.iter().filter_map(read).collect() })
+        let claims = texts(item, "claims").iter().filter_map(read).collect();
+        let own =
+            texts(item, "own").into_iter().filter_map(|(host, value)| Some((host.clone(), read_own(value)?)));
+        Ok(Self { version, claims, own: own.collect() })
     }
+}
+
+/// The texts of a map; nothing where there is none.
+fn texts<'a>(item: &'a Item, name: &str) -> Vec<(&'a String, &'a str)> {
+    let map = item.get(name).and_then(|value| value.as_m().ok());
+    let text = |(name, value): (&'a String, &'a AttributeValue)| Some((name, value.as_s().ok()?.as_str()));
+    let sorted: BTreeMap<&String, &AttributeValue> = map.into_iter().flatten().collect();
+    sorted.into_iter().filter_map(text).collect()
+}
+
+fn own_text(own: Own) -> String {
+    format!("{} {}", own.at.as_millisecond(), own.bytes)
+}
+
+fn read_own(text: &str) -> Option<Own> {
+    let (at, bytes) = text.split_once(' ')?;
+    Some(Own { at: Timestamp::from_millisecond(at.parse().ok()?).ok()?, bytes: bytes.parse().ok()? })
 }
 
 /// In one short text, since an item of 1 KB is what one write unit pays for.
@@ -73,16 +91,20 @@ impl Ledger {
         provider: &ProviderName,
         before: &Room,
         claims: BTreeMap<String, Claim>,
+        own: BTreeMap<String, Own>,
     ) -> Result<(Room, bool), StoreError> {
         let condition = if before.version == 0 { "attribute_not_exists(pk)" } else { "version = :before" };
         let version = before.version.saturating_add(1);
         let map = claims.iter().map(|(name, claim)| (name.clone(), text(claim_text(claim)))).collect();
-        let write = Write::update(room_key(provider), "SET claims = :claims, version = :version", condition)
+        let hosts = own.iter().map(|(host, own)| (host.clone(), text(own_text(*own)))).collect();
+        let update = "SET claims = :claims, own = :own, version = :version";
+        let write = Write::update(room_key(provider), update, condition)
             .value(":claims", AttributeValue::M(map))
+            .value(":own", AttributeValue::M(hosts))
             .value(":version", number(version));
         let write = if before.version == 0 { write } else { write.value(":before", number(before.version)) };
         Ok(match self.write(write, "claiming a cluster's room").await? {
-            Written::Before(_) => (Room { claims, version }, true),
+            Written::Before(_) => (Room { claims, own, version }, true),
             Written::Refused(item) => (Room::read(&item)?, false),
         })
     }
@@ -100,6 +122,8 @@ mod tests {
             let claim = Claim { at, vmid: 9001, host: "pve1".into(), memory: 8 << 30, storages };
             assert_eq!(read_claim(&claim_text(&claim)), Some(claim));
         }
+        let own = Own { at, bytes: 4 << 30 };
+        assert_eq!((read_own(&own_text(own)), read_own("4")), (Some(own), None));
         for wrong in ["", "1 2", "x 9001 pve1 5 ", "1 9001 pve1"] {
             assert_eq!(read_claim(wrong), None, "{wrong}");
         }

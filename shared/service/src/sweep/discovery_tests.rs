@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use mayfly_core::event::Change;
 use mayfly_core::ids::JobId;
 use proptest::prelude::*;
 use simulator::{Chance, Fault, JobSpec, ServeOptions, Settings, Simulator, Timing};

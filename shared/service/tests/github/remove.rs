@@ -24,6 +24,7 @@ impl Story {
             .find(&self.pool.scope, self.name(slot).as_str(), None, Instant::now() + SOON)
             .await
             .unwrap()
+            .map(|runner| runner.id)
     }
 }
 

@@ -111,7 +111,7 @@ async fn looking_for_a_slot_costs_the_same_in_a_pool_of_five_thousand() {
             .item("job", number(51_234_567_890u64))
             .item("provider", text("google-cloud"))
             .item("vm_at", text("northamerica-northeast1-a"))
-            .item("runner_id", number(machine.runner_id))
+            .item("runner_id", number(machine.runner_id.unwrap()))
     };
     let put = |index| WriteRequest::builder().put_request(item(index).build().unwrap()).build();
     // One slot is free.

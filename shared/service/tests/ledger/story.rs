@@ -132,7 +132,7 @@ pub fn at(milliseconds: u64) -> Timestamp {
 
 pub fn machine(number: u64) -> Machine {
     let provider = ProviderName::new("gcp").unwrap();
-    Machine { vm: VmPlace { provider, at: "us-east1-c".to_owned() }, runner_id: RunnerId(number) }
+    Machine { vm: VmPlace { provider, at: "us-east1-c".to_owned() }, runner_id: Some(RunnerId(number)) }
 }
 
 pub fn placed(number: u64) -> SlotEvent {

@@ -117,21 +117,20 @@ impl Proxmox {
 
     /// For how many more VMs of each of our templates there is room. What cannot be told is left out.
     async fn rooms(&self, seen: &Seen, deadline: Instant) -> BTreeMap<String, u32> {
-        let mut rooms = BTreeMap::new();
+        let (mut places, mut demands) = (Vec::new(), Vec::new());
         for placement in &self.uses.placements {
-            let place = placement.place();
-            if rooms.contains_key(&place) {
-                continue;
-            }
             // One that is full for another reason says so when a VM is asked for.
             let Ok(template) = self.template(placement, seen, deadline).await else { continue };
-            let demand = self.demand(placement, &template, seen);
-            match self.room_for(seen, &demand).await {
-                Ok(room) => _ = rooms.insert(place, room),
-                Err(error) => tracing::debug!(%error, "the claims on a cluster are not known"),
+            places.push(placement.place());
+            demands.push(self.demand(placement, &template, seen));
+        }
+        match self.rooms_for(seen, &demands).await {
+            Ok(rooms) => places.into_iter().zip(rooms).collect(),
+            Err(error) => {
+                tracing::debug!(%error, "the claims on a cluster are not known");
+                BTreeMap::new()
             }
         }
-        rooms
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use mayfly_core::ids::RunnerName;
-use mayfly_core::room::{Claim, Demand, Found, choose, room, standing};
+use mayfly_core::room::{Claim, Demand, Found, choose, room, standing, steady};
 
 use super::look::Seen;
 use super::{Proxmox, is_past};
@@ -39,9 +39,10 @@ impl Proxmox {
         for _ in 0..TRIES {
             let now = clock::now();
             let longest = self.uses.step_timeout;
-            let mut claims = standing(known.claims.clone(), &seen.cluster, now, longest);
+            let (cluster, own) = steady(&seen.cluster, &known.own);
+            let mut claims = standing(known.claims.clone(), &cluster, now, longest);
             claims.remove(name);
-            let found = choose(&seen.cluster, &claims, demand, crate::random::bits());
+            let found = choose(&cluster, &claims, demand, crate::random::bits());
             let Found::Place { host, vmid } = &found else {
                 if read {
                     *kept = Some(known);
@@ -56,7 +57,7 @@ impl Proxmox {
             claims.insert(name.to_owned(), Claim { at: now, vmid, host, memory, storages });
             let (now_known, claimed) = self
                 .ledger
-                .claim_room(provider, &known, claims)
+                .claim_room(provider, &known, claims, own)
                 .await
                 .map_err(|error| store_error(&error))?;
             known = now_known;
@@ -90,7 +91,8 @@ impl Proxmox {
                     *kept = Some(known);
                     return Ok(());
                 }
-                let (now_known, done) = self.ledger.claim_room(self.provider(), &known, claims).await?;
+                let own = known.own.clone();
+                let (now_known, done) = self.ledger.claim_room(self.provider(), &known, claims, own).await?;
                 *kept = Some(now_known);
                 if done {
                     return Ok(());
@@ -114,11 +116,18 @@ impl Proxmox {
         }
     }
 
-    /// For how many more VMs of a template there is room, going by what the table says is claimed.
-    pub(super) async fn room_for(&self, seen: &Seen, demand: &Demand) -> Result<u32, StoreError> {
+    /// For how many more VMs of each demand there is room, going by what the table says is claimed. Keeps what the hosts
+    /// use for themselves, for those who choose a place.
+    pub(super) async fn rooms_for(&self, seen: &Seen, demands: &[Demand]) -> Result<Vec<u32>, StoreError> {
         let known = self.ledger.room(self.provider()).await?;
-        let claims = standing(known.claims, &seen.cluster, clock::now(), self.uses.step_timeout);
-        Ok(room(&seen.cluster, &claims, demand))
+        let (cluster, own) = steady(&seen.cluster, &known.own);
+        let claims = standing(known.claims.clone(), &cluster, clock::now(), self.uses.step_timeout);
+        let rooms = demands.iter().map(|demand| room(&cluster, &claims, demand)).collect();
+        if known.own != own {
+            // Whoever was quicker keeps it as well.
+            self.ledger.claim_room(self.provider(), &known, claims, own).await?;
+        }
+        Ok(rooms)
     }
 }
 

@@ -1,0 +1,1 @@
+//! Trouble in the lab, and configurations that cannot work: said clearly, and no job is lost.
