@@ -59,7 +59,7 @@ impl Client {
     /// `GET /cluster/resources`, of all types at once.
     pub async fn resources(&self, limit: Duration) -> Result<Resources, Error> {
         let call = Call { method: Method::GET, path: vec!["cluster", "resources"], parameters: Vec::new() };
-        let entries: Vec<Fields> = self.sent(&call, limit).await?;
+        let entries: Vec<Fields> = self.http.send(&call, limit).await?;
         Ok(Resources::read(&entries))
     }
 
@@ -93,19 +93,19 @@ impl Client {
         ];
         let optional = [("target", order.target), ("storage", order.storage), ("pool", order.pool)];
         parameters.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        // Proxmox does not say what is missing where either the id or the pool would do.
         let unnamed = |mut error: Error| {
-            // Proxmox does not say what is missing where the id or the pool would do.
-            if error.kind == (Kind::Forbidden { path: None, privilege: None }) {
-                let path = order.pool.map_or(format!("/vms/{newid}"), |pool| format!("/pool/{pool}"));
-                error.kind = Kind::Forbidden { path: Some(path), privilege: Some("VM.Allocate".to_owned()) };
+            if error.kind != (Kind::Forbidden { path: None, privilege: None }) {
+                return error;
             }
-            error
+            let path = order.pool.map_or(format!("/vms/{newid}"), |pool| format!("/pool/{pool}"));
+            error.kind = Kind::Forbidden { path: Some(path), privilege: Some("VM.Allocate".to_owned()) };
+            error.advised(&self.settings().provider)
         };
         let template = template.to_string();
         let path = vec!["nodes", node, "qemu", &template, "clone"];
         let call = Call { method: Method::POST, path, parameters };
-        let upid = self.http.send::<String>(&call, limit).await;
-        task_of(&upid.map_err(|error| unnamed(error).advised(&self.settings().provider))?)
+        task_of(&self.http.send::<String>(&call, limit).await.map_err(unnamed)?)
     }
 
     /// Replaces all tags (`PUT …/config`).
@@ -164,7 +164,7 @@ impl Client {
     pub async fn task(&self, upid: &Upid, limit: Duration) -> Result<TaskState, Error> {
         let path = vec!["nodes", upid.node(), "tasks", upid.as_str(), "status"];
         let call = Call { method: Method::GET, path, parameters: Vec::new() };
-        let data: Fields = self.sent(&call, limit).await?;
+        let data: Fields = self.http.send(&call, limit).await?;
         Ok(match TaskState::read(&data) {
             TaskState::Failed(error) => TaskState::Failed(error.advised(&self.settings().provider)),
             state @ (TaskState::Running | TaskState::Done) => state,
@@ -183,16 +183,7 @@ impl Client {
     ) -> Result<T, Error> {
         let vmid = vmid.to_string();
         let path = ["nodes", node, "qemu", &vmid].into_iter().chain(path.iter().copied()).collect();
-        self.sent(&Call { method, path, parameters }, limit).await
-    }
-
-    async fn sent<T: serde::de::DeserializeOwned>(
-        &self,
-        call: &Call<'_>,
-        limit: Duration,
-    ) -> Result<T, Error> {
-        let answer = self.http.send(call, limit).await;
-        answer.map_err(|error| error.advised(&self.settings().provider))
+        self.http.send(&Call { method, path, parameters }, limit).await
     }
 }
 
@@ -249,4 +240,4 @@ fn backoff(tries: u32, asked: Option<Duration>, deadline: Instant) -> Option<Dur
 
 #[cfg(test)]
 #[path = "client_tests.rs"]
-mod tests;
+pub(super) mod tests;

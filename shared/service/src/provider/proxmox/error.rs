@@ -169,12 +169,14 @@ impl Error {
         self
     }
 
-    /// Without this secret, should Proxmox have repeated it, whole or its beginning.
+    /// Without this secret, should Proxmox have repeated it, whole or its beginning. What is very short is none, and
+    /// would cut innocent words.
     pub fn without(mut self, secret: &str) -> Self {
         /// So much of the beginning is enough to know it again where it was cut short.
         const HEAD_LENGTH: usize = 12;
+        const HEAD_LEAST: usize = 6;
         let head = secret.char_indices().nth(HEAD_LENGTH).map_or(secret, |(at, _)| &secret[..at]);
-        if !head.is_empty()
+        if head.len() >= HEAD_LEAST
             && let Some(at) = self.why.find(head)
         {
             self.why.truncate(at);

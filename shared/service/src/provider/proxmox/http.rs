@@ -15,7 +15,7 @@ use super::ProxmoxSettings;
 use super::error::{self, Error, Kind};
 use super::tls;
 use crate::config::Trust;
-use crate::secret::{Secret, Secrets};
+use crate::secret::{Secret, SecretError, Secrets};
 
 /// The largest answer that is read: `cluster/resources` has some 500 bytes for each VM.
 const ANSWER_MOST: usize = 8 << 20;
@@ -88,7 +88,8 @@ impl Http {
         let path = call.path.join("/");
         let took_ms = started.elapsed().as_millis();
         tracing::debug!(method = %call.method, path, outcome, took_ms, "called Proxmox");
-        let answer = result.map_err(|error| error.without(secret.expose()))?;
+        let told = |error: Error| error.without(secret.expose()).advised(&self.settings.provider);
+        let answer = result.map_err(told)?;
         read(&answer)
     }
 
@@ -100,7 +101,7 @@ impl Http {
                 Some(known) if refused != Some(known) => Ok(known.clone()),
                 Some(_) | None => {
                     let fetched = self.secrets.fetch(&self.settings.token_secret).await?;
-                    Ok(kept.insert(fetched).clone())
+                    Ok::<_, SecretError>(kept.insert(fetched).clone())
                 }
             }
         });

@@ -82,13 +82,10 @@ pub(super) fn fault<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<
     for _ in 0..12 {
         let error = next?;
         if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref::<rustls::Error>() {
-            return Some(match why {
-                CertificateError::Other(OtherError(inner)) => match inner.downcast_ref::<Untrusted>() {
-                    Some(untrusted) => Fault { why: untrusted.why.clone(), untrusted: Some(untrusted) },
-                    None => Fault { why: inner.to_string(), untrusted: None },
-                },
-                why => Fault { why: why.to_string(), untrusted: None },
-            });
+            let inner = if let CertificateError::Other(OtherError(inner)) = why { Some(inner) } else { None };
+            let untrusted = inner.and_then(|inner| inner.downcast_ref::<Untrusted>());
+            let why = untrusted.map_or_else(|| why.to_string(), |untrusted| untrusted.why.clone());
+            return Some(Fault { why, untrusted });
         }
         // The source of an `io::Error` is that of what it wraps, which would be passed over.
         let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
