@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use common::{INSTANCES, LABELS, instance};
+use common::{INSTANCES, LABELS, instance, wirecheck};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -270,19 +270,6 @@ fn check_received(received: &Received) {
         }
         assert!((10_000..30_000).contains(&body.len()), "{} bytes", body.len());
     }
-}
-
-/// Hold a traffic log against the published descriptions, when their checker is at hand.
-fn wirecheck(log: &Path) {
-    let tool: PathBuf =
-        [env!("CARGO_MANIFEST_DIR"), "..", "..", "shared", "tools", "wirecheck"].iter().collect();
-    if !tool.exists() {
-        eprintln!("skipped: no checker beside the repository");
-        return;
-    }
-    let output = std::process::Command::new(tool).arg(log).output().unwrap();
-    let report = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A world that is driven in virtual time, and short words for the calls that the stories make.
 #![allow(dead_code)]
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -222,4 +223,17 @@ impl Story {
 /// A path of a VM on pve1.
 pub fn at(vmid: u32, rest: &str) -> String {
     format!("/nodes/pve1/qemu/{vmid}/{rest}").trim_end_matches('/').to_owned()
+}
+
+/// Hold a traffic log against the published descriptions, when their checker is at hand.
+pub fn wirecheck(log: &Path) {
+    let tool: PathBuf =
+        [env!("CARGO_MANIFEST_DIR"), "..", "..", "shared", "tools", "wirecheck"].iter().collect();
+    if !tool.exists() {
+        eprintln!("skipped: no checker beside the repository");
+        return;
+    }
+    let output = std::process::Command::new(tool).arg(log).output().unwrap();
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
 }
