@@ -35,6 +35,23 @@ fn the_contracts_example_is_taken_as_it_stands() {
     assert_eq!(config.policy.timing.retention, Duration::from_secs(3 * 24 * 3600));
 }
 
+#[test]
+fn the_example_for_a_proxmox_host_alone_is_taken_as_it_stands() {
+    let text = include_str!("../../../../infra/proxmox/mayfly.toml");
+    let config = Config::parse(text).unwrap();
+    let [pool] = config.policy.pools.as_slice() else { panic!("one pool") };
+    assert!(matches!(&pool.placements[0].kind, PlacementKind::Proxmox(lab) if lab.template == 8000));
+    let ProviderConfig::Proxmox { vmid_range, trust, .. } = config.providers.values().next().unwrap() else {
+        panic!("Proxmox")
+    };
+    assert!(matches!(trust, Trust::Authority(_)) && vmid_range.0 > 8000);
+    // The unit beside it says where secrets lie for the service.
+    let unit = include_str!("../../../../infra/proxmox/mayfly.service");
+    for file in text.split('"').filter_map(|part| part.strip_prefix("/run/credentials/mayfly.service/")) {
+        assert!(unit.contains(&format!("LoadCredential={file}:")), "{file}");
+    }
+}
+
 /// Each wrong configuration stops the program with one message that names the key, the value and what would be right.
 #[test]
 fn a_wrong_value_is_named_with_its_key_and_what_would_be_right() {
