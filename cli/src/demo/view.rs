@@ -104,14 +104,20 @@ fn phase(kind: PhaseKind) -> (char, Style) {
         PhaseKind::Busy => ('█', Style::Active),
         PhaseKind::Idle => ('▓', Style::Good),
         PhaseKind::Booting => ('▒', Style::Odd),
-        PhaseKind::Reserved => ('░', Style::Odd),
+        PhaseKind::Creating | PhaseKind::Reserved => ('░', Style::Odd),
         PhaseKind::Deleting => ('-', Style::Dim),
     }
 }
 
 /// In the order of a bar: what works first.
-const BAR: [PhaseKind; 5] =
-    [PhaseKind::Busy, PhaseKind::Idle, PhaseKind::Booting, PhaseKind::Reserved, PhaseKind::Deleting];
+const BAR: [PhaseKind; 6] = [
+    PhaseKind::Busy,
+    PhaseKind::Idle,
+    PhaseKind::Booting,
+    PhaseKind::Creating,
+    PhaseKind::Reserved,
+    PhaseKind::Deleting,
+];
 
 fn pool(pool: &PoolScene) -> Line {
     let taken: usize = pool.slots.values().sum();
