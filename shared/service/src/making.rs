@@ -90,7 +90,7 @@ impl Mayfly {
                     self.leave(errand.slot, &place, &step).await;
                     return Tried::Made(Created { place, passed_over: Vec::new() });
                 }
-                Reached::Failed { failure: Failure::Locked, why }
+                Reached::Failed { failure: Failure::Again, why }
                     if again > 0 && has_time(errand.deadline, pause) =>
                 {
                     tracing::info!(runner = %errand.slot.runner, %place, why, "cloned again in a moment");
@@ -129,7 +129,7 @@ impl Mayfly {
         };
         let left = match Box::pin(gone).await {
             Ok(Deletion::Gone) => {
-                return Tried::PassedOver(Passed { why, crowded: failure == Failure::Locked });
+                return Tried::PassedOver(Passed { why, crowded: failure == Failure::Again });
             }
             Ok(Deletion::UnderWay) => "what there is of it is being deleted".to_owned(),
             Err(error) => error.to_string(),
@@ -214,7 +214,7 @@ impl Mayfly {
                 if failure == Failure::Full {
                     self.cool_all(pool, place, &why).await;
                 }
-                if failure != Failure::Locked {
+                if failure != Failure::Again {
                     self.failed(pool, Stage::Create, &why).await;
                 }
                 // The next sweep finds it gone, and makes another.

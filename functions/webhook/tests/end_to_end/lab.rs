@@ -107,3 +107,86 @@ async fn fifty_jobs_at_once_share_a_lab_with_room_for_twenty() {
     assert_eq!(nodes.len(), 3, "all nodes served");
     stage.curtain().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_jobs_at_once_on_ten_clones_are_all_served() {
+    let stage = Stage::set(Plot { environments: 100, log: "debug", ..Plot::lab(10) }).await;
+    for _ in 0..200 {
+        stage.queue(Duration::from_millis(10));
+    }
+    stage.to_the_end().await;
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warm_vm_is_in_the_first_placement() {
+    let mut plot = Plot::overflowing(3);
+    plot.pools[0].min_runners = 1;
+    let stage = Stage::set(plot).await;
+    stage.sweep_until("it stands ready", |world, _| crate::sights::idle_runners(world) == 1).await;
+    assert_eq!(stage.only_vm().provider, Api::Proxmox);
+    let job = stage.queue(Duration::from_millis(50));
+    stage.until("the job is over", |world| crate::sights::is_over(world, job)).await;
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_that_outlasts_the_invocation_is_taken_further_by_a_sweep() {
+    let mut plot = Plot::lab(4);
+    plot.pools[0].boot_timeout = "30s";
+    // A webhook is at it for three quarters of that.
+    plot.timing.step_timeout = "2s";
+    let stage = Stage::set(plot).await;
+    stage.simulator.with(|world, _| world.faults.lab.clone_takes = Some(Duration::from_secs(4)));
+    let job = stage.queue(Duration::from_millis(50));
+    stage.until("it is being cloned", |world| world.calls_of("proxmox.clone") == 1).await;
+    let left = || stage.webhook.idle();
+    mayfly_testkit::wait_for("the function to be done", Duration::from_secs(20), left).await.unwrap();
+    assert!(!stage.simulator.with(|world, _| crate::sights::is_over(world, job)), "its clone takes longer");
+    stage.sweep_until("the job is over", |world, _| all_over(world)).await;
+    assert_eq!((stage.calls("proxmox.clone"), stage.calls("github.jitconfig")), (1, 1), "{}", stage.story());
+    assert!(!stage.did("advance").is_empty());
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_a_stranger_takes_is_passed_over_and_the_stranger_left_alone() {
+    let stage = Stage::set(Plot::lab(4)).await;
+    stage.simulator.with(|world, _| world.faults.lab.stranger_takes = Chance::next(2));
+    let job = stage.queue(Duration::from_millis(50));
+    stage.until("the job is over", |world| crate::sights::is_over(world, job)).await;
+    assert_eq!(stage.calls("proxmox.clone"), 3);
+    let strangers =
+        |world: &World| world.vms().iter().filter(|vm| vm.vmid.is_some() && vm.labels.is_empty()).count();
+    let before = stage.simulator.with(|world, _| strangers(world));
+    stage.sweep_until("our VM is gone", |world, _| our_vms(world).is_empty()).await;
+    assert!(before >= 2 && stage.simulator.with(|world, _| strangers(world)) == before);
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_windows_guest_finds_its_config_where_it_looks() {
+    let mut plot = Plot::lab(4);
+    plot.pools[0].template = Some(8001);
+    plot.pools[0].template_more = "full_clone = true";
+    plot.pools[0].platform = "windows";
+    let stage = Stage::set(plot).await;
+    let job = stage.queue(Duration::from_millis(50));
+    stage.until("the job is over", |world| crate::sights::is_over(world, job)).await;
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_on_local_storage_is_cloned_on_its_own_node() {
+    let mut plot = Plot::lab(4);
+    plot.pools[0].template = Some(8002);
+    let stage = Stage::set(plot).await;
+    for _ in 0..4 {
+        stage.queue(Duration::from_millis(300));
+    }
+    stage.until("all are over", all_over).await;
+    let nodes =
+        stage.simulator.with(|world, _| ever(world).into_iter().map(|vm| vm.zone).collect::<Vec<_>>());
+    assert_eq!(nodes, vec!["pve3"; 4]);
+    stage.curtain().await;
+}

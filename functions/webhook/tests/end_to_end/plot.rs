@@ -23,6 +23,8 @@ pub struct Plot {
     pub login: Login,
     /// Whether `github.webhook_url` says which hook is ours.
     pub webhook_url: bool,
+    /// The secret of the token for Proxmox, where it is not the right one.
+    pub wrong_token: bool,
     /// The ids that VMs on Proxmox may have.
     pub vmid_range: (u32, u32),
     /// `RUST_LOG`: all there is, since every story looks for secrets in it; in the largest ones that would be most of the
@@ -35,6 +37,7 @@ pub struct Plot {
 pub struct PoolPlot {
     pub name: &'static str,
     pub labels: Vec<&'static str>,
+    pub platform: &'static str,
     /// Where its runners register: a line of the configuration.
     pub scope: &'static str,
     pub max_runners: u16,
@@ -82,6 +85,7 @@ impl Default for Plot {
             },
             login: Login::App,
             webhook_url: false,
+            wrong_token: false,
             vmid_range: (9000, 9999),
             log: "trace",
         }
@@ -93,6 +97,7 @@ impl Default for PoolPlot {
         Self {
             name: POOL,
             labels: LABELS.to_vec(),
+            platform: "linux",
             scope: "organization = \"shader-slang\"",
             max_runners: 10,
             min_runners: 0,
@@ -174,8 +179,11 @@ endpoint = "{gcp}"
 "#
         );
         if self.pools.iter().any(|pool| pool.template.is_some()) {
-            let (url, id, secret) =
-                (simulator.proxmox_url(), simulator.proxmox_token_id(), at("proxmox-secret"));
+            let (url, id, secret) = (
+                simulator.proxmox_url(),
+                simulator.proxmox_token_id(),
+                at(if self.wrong_token { "webhook-secret" } else { "proxmox-secret" }),
+            );
             let (first, last) = self.vmid_range;
             write!(
                 text,
@@ -221,6 +229,7 @@ impl PoolPlot {
         let Self {
             name,
             labels,
+            platform,
             scope,
             max_runners,
             min_runners,
@@ -237,6 +246,7 @@ impl PoolPlot {
 [[pools]]
 name = "{name}"
 labels = {labels:?}
+platform = "{platform}"
 {scope}
 max_runners = {max_runners}
 min_runners = {min_runners}

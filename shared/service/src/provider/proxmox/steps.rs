@@ -36,8 +36,9 @@ pub enum Reached {
 /// Why a VM comes to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// The storage's lock was held by others for too long: the clone may be asked for again.
-    Locked,
+    /// The clone may be asked for again: the storage's lock was held by others for too long, or somebody took the id on
+    /// another node at the same moment.
+    Again,
     /// There is no room for it after all: the job can be passed on to the next placement.
     Full,
     /// The VM is gone, or went off.
@@ -261,13 +262,12 @@ fn passes(error: &Error) -> bool {
 
 fn failed(error: &Error) -> Reached {
     let failure = match &error.kind {
-        Kind::StorageLocked => Failure::Locked,
+        Kind::StorageLocked | Kind::Taken => Failure::Again,
         Kind::StorageFull | Kind::NoMemory => Failure::Full,
         Kind::Missing | Kind::NotRunning => Failure::Gone,
         kind if is_refusal(kind) => Failure::Refused,
         Kind::Unauthorized
         | Kind::Forbidden { .. }
-        | Kind::Taken
         | Kind::Locked { .. }
         | Kind::AlreadyRunning
         | Kind::StillRunning
