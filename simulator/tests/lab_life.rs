@@ -221,8 +221,10 @@ fn people_do_as_they_like_in_the_lab() {
     assert_eq!(story.world.job_state(busy.job).unwrap().status(), "completed");
     story.pass_secs(11);
     assert_eq!(story.lab_vm(9001).unwrap().status, "stopped");
+    assert_eq!(story.world.lab_nodes()[0].held_bytes, 4 << 30);
     let other = story.world.add_lab_vm(story.now, "pve2", 9002, "a", "", &[]).unwrap();
     story.world.stop_vm(story.now, other);
+    assert_eq!(story.world.lab_nodes()[1].held_bytes, 8 << 30);
     story.pass_secs(3);
     assert_eq!(story.lab_vm(9002).unwrap().status, "stopped");
     for id in [busy.vm, other] {

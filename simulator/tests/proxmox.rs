@@ -360,6 +360,9 @@ fn credentials_and_privileges_are_checked() {
     assert_eq!(blind.lab_get("/nodes/pve1/qemu"), json!([]));
     assert!(resource(&mut blind, 8000).is_none());
     assert_eq!(without("Sys.Audit").lab_get("/nodes")[0]["mem"], Value::Null);
+    story.world.change_lab(|lab| assert!(lab.privileges.insert("VM.Migrate".to_owned())));
+    assert_eq!(story.lab_get("/access/permissions")["/"]["VM.Migrate"], 1);
+    assert_eq!(refused(&mut story, Method::Get, "/nodes/pve9/qemu", &[]).0, 500);
     assert_eq!(story.lab_get("/access/permissions")["/vms"]["VM.Clone"], 1);
 }
 

@@ -101,6 +101,12 @@ impl World {
         self.settings.pool_limits = limits;
     }
 
+    /// Change the Proxmox VE cluster's sizes, storages, limits or privileges: calls are judged by them from now on. Its VMs
+    /// stay as they are, those from templates too.
+    pub fn change_lab(&mut self, change: impl FnOnce(&mut lab::Lab)) {
+        change(&mut self.settings.proxmox);
+    }
+
     /// Run everything that is due by `now`, in order of time.
     pub fn advance(&mut self, now: Timestamp) {
         while let Some((time, event)) = self.timeline.pop(now) {

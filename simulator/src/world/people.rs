@@ -152,7 +152,8 @@ impl World {
         self.make_busy(now, vm, name, spec)
     }
 
-    /// The same for a VM on a node of the cluster ([`World::add_lab_vm`]), with the agent, and its guest up.
+    /// The same for a VM on a node of the cluster ([`World::add_lab_vm`]), with the agent, and its guest up: that
+    /// powers itself off after six hours.
     #[allow(clippy::too_many_arguments)]
     pub fn add_busy_lab_vm(
         &mut self,
@@ -168,8 +169,10 @@ impl World {
         let id = self.add_lab_vm(now, node, vmid, name, description, tags)?;
         if let Some(vm) = self.proxmox.vms.get_mut(&id) {
             vm.set("agent", "enabled=1");
+            vm.max_lifetime = Duration::from_secs(6 * 3600);
             vm.booted = Some(now);
         }
+        self.set_lifetime(id);
         self.make_busy(now, id, name, spec)
     }
 

@@ -72,6 +72,19 @@ pub struct VmView {
     pub runner: Option<RunnerId>,
 }
 
+/// A node of the Proxmox VE cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodeView {
+    /// Its name.
+    pub name: String,
+    /// Whether it is there.
+    pub online: bool,
+    /// Its memory.
+    pub memory_bytes: u64,
+    /// What it takes itself, and its VMs that are on or being started.
+    pub held_bytes: u64,
+}
+
 /// A registered runner.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunnerView {
@@ -144,6 +157,17 @@ impl World {
         let mut all: Vec<VmView> = of_gcp.chain(of_lab).collect();
         all.sort_by_key(|vm| vm.id);
         all
+    }
+
+    /// The nodes of the Proxmox VE cluster, as they truly are, whatever `pvestatd` says.
+    pub fn lab_nodes(&self) -> Vec<NodeView> {
+        let view = |node: &super::lab::Node| NodeView {
+            name: node.name.clone(),
+            online: self.proxmox.is_online(&node.name),
+            memory_bytes: node.memory_bytes,
+            held_bytes: self.held_memory(&node.name, super::proxmox::vm::LabVm::holds_memory),
+        };
+        self.settings.proxmox.nodes.iter().map(view).collect()
     }
 
     fn gone_vms(&self) -> Vec<VmView> {

@@ -25,7 +25,7 @@ impl World {
         self.check_call(call, &form_of(request))?;
         let Some(node) = call.node() else { return Ok(()) };
         if self.settings.proxmox.node(node).is_none() {
-            return Err(error(500, &format!("hostname lookup '{node}' failed - no address of that name")));
+            return Err(error(500, &unknown_host(node)));
         }
         if self.proxmox.is_online(node) { Ok(()) } else { Err(error(595, "No route to host")) }
     }
@@ -104,6 +104,12 @@ impl World {
     fn need_on_vm(&self, vmid: u32, any_of: &[&str]) -> Result<(), Response> {
         self.need(&format!("/vms/{vmid}"), any_of)
     }
+}
+
+fn unknown_host(node: &str) -> String {
+    format!(
+        "hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known"
+    )
 }
 
 const NEWID: &str = "newid";

@@ -15,7 +15,7 @@ impl World {
     /// A VM that is missing or running is refused at once; one that is locked, by the task.
     pub(crate) fn delete_lab_vm(&mut self, now: Timestamp, at: &At) -> Outcome {
         let vm = self.lab_vm_at(at)?;
-        if vm.power == Power::On {
+        if vm.holds_memory() {
             return Err(failure(format!("VM {} is running - destroy failed", at.vmid)));
         }
         let (id, doom) = (vm.id, vm.lock.map(locked));

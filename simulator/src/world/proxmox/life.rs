@@ -17,6 +17,7 @@ impl World {
             return;
         }
         vm.switch(now, Power::On);
+        vm.expires = None;
         let text = format!("{} runs on {}", vm.name(), vm.node);
         self.power_up(now, id, boot);
         self.note(now, HappeningKind::VmRunning, text);
