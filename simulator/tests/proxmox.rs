@@ -310,11 +310,12 @@ fn the_agent_answers_when_the_guest_is_up() {
     assert_eq!(ping(&mut story), (200, String::new()));
     let long = "x".repeat(61_441);
     let write = at(9001, "agent/file-write");
-    let refused_long = refused(&mut story, Method::Post, &write, &[("file", "/tmp/a"), ("content", &long)]);
+    let refused_long =
+        refused(&mut story, Method::Post, &write, &[("file", "/etc/motd"), ("content", &long)]);
     assert_eq!(refused_long.0, 400);
-    story.write(9001, "/tmp/a", &long[1..]);
+    story.write(9001, "/etc/motd", &long[1..]);
     let read = at(9001, "agent/file-read");
-    let forbidden = refused(&mut story, Method::Get, &read, &[("file", "/tmp/a")]);
+    let forbidden = refused(&mut story, Method::Get, &read, &[("file", "/etc/motd")]);
     let why = "Permission check failed (/vms/9001, VM.GuestAgent.FileRead|VM.GuestAgent.Unrestricted)";
     assert_eq!(forbidden, (403, why.to_owned()));
     let mut bare = Story::new(lab(|lab| lab.templates[0].has_agent = false));
