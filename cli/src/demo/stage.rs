@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use super::scenario::{KINDS, Kind};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::host::Host;
+use crate::host::{Host, Rhythm};
 
 /// The demo's deployment.
 pub const DEPLOYMENT: &str = "demo";
@@ -66,7 +66,8 @@ impl Stage {
         let google = GcpCredentials::ServiceAccount(Secret::new(simulator.service_account_json()));
         let mayfly = Arc::new(Mayfly::new(&config, &aws, &google)?);
         let gate = Gate::open(&config.github).await?;
-        let host = Host::start(([127, 0, 0, 1], 0).into(), mayfly.clone(), gate, SWEEP_EVERY).await?;
+        let host =
+            Host::start(([127, 0, 0, 1], 0).into(), mayfly.clone(), gate, Rhythm::Every(SWEEP_EVERY)).await?;
         simulator.set_webhook(&format!("http://{}/webhook", host.address()));
         simulator.with(|world, now| {
             let until = now.checked_add(STOCKOUT).unwrap_or(now);
@@ -108,10 +109,10 @@ fn settings(seed: u64) -> Settings {
         registration: Duration::from_millis(300),
         power_off: Duration::from_millis(600),
         clone: Duration::from_millis(700),
-        full_clone: Duration::from_millis(2_500),
-        pve_start: Duration::from_millis(200),
-        pve_stop: Duration::from_millis(150),
-        pve_delete: Duration::from_millis(300),
+        full_clone: Duration::from_secs(3),
+        pve_start: Duration::from_millis(300),
+        pve_stop: Duration::from_millis(200),
+        pve_delete: Duration::from_millis(400),
         webhook: Duration::from_millis(40),
         offline_after: Duration::from_secs(30),
         job_lost_after: Duration::from_secs(120),

@@ -152,9 +152,10 @@ pub fn standing(
     claims.into_iter().filter(|(_, claim)| stands(claim)).collect()
 }
 
-/// The VM of a claim, where the cluster showed it.
+/// The VM of a claim, where the cluster showed it. Until its clone is done a VM stands on its template's host.
 fn shown<'a>(claim: &Claim, cluster: &'a Cluster) -> Option<&'a Guest> {
-    cluster.guests.get(&claim.vmid).filter(|guest| guest.host == claim.host && claim.at <= cluster.asked)
+    let guest = cluster.guests.get(&claim.vmid).filter(|_| claim.at <= cluster.asked)?;
+    (guest.host == claim.host || guest.cloning).then_some(guest)
 }
 
 /// Chooses the host with most free memory that can hold the VM, and an id nobody has; `random` is where the search for
@@ -228,14 +229,20 @@ fn committed(cluster: &Cluster, claims: &BTreeMap<String, Claim>, demand: &Deman
         if guest.runs {
             running = running.saturating_add(memory);
             spent = spent.saturating_add(guest.spent.unwrap_or(memory));
-        } else if demand.vmids.contains(vmid) {
+        } else if demand.vmids.contains(vmid) && !goes_elsewhere(*vmid, guest, claims) {
             to_come = to_come.saturating_add(memory);
         }
     }
     let here = claims.values().filter(|claim| claim.host == host.name);
-    let claimed = here.filter(|claim| shown(claim, cluster).is_none()).map(|claim| claim.memory);
+    let stands_here = |claim: &Claim| shown(claim, cluster).is_some_and(|guest| guest.host == host.name);
+    let claimed = here.filter(|claim| !stands_here(claim)).map(|claim| claim.memory);
     let own = host.used.saturating_sub(spent);
     claimed.fold(own.saturating_add(running).saturating_add(to_come), u64::saturating_add)
+}
+
+/// Whether a VM will be on another host when its clone is done.
+fn goes_elsewhere(vmid: u32, guest: &Guest, claims: &BTreeMap<String, Claim>) -> bool {
+    guest.cloning && claims.values().any(|claim| claim.vmid == vmid && claim.host != guest.host)
 }
 
 fn gib(bytes: u64) -> String {

@@ -105,6 +105,15 @@ fn a_storage_that_is_busy_with_clones_is_waited_for() {
 }
 
 #[test]
+fn a_vm_that_is_cloned_to_another_host_takes_memory_there() {
+    let cloning = Guest { cloning: true, ..guest("pve1", 40, false) };
+    let busy = cluster(vec![host("pve1", 64, 4), host("pve2", 64, 0)], vec![(9000, cloning)]);
+    let claims = [claim(9000, "pve2", 40, 90)].into();
+    assert_eq!(place(choose(&busy, &claims, &demand(30), 0)).0, "pve1");
+    assert_eq!(room(&busy, &claims, &demand(30)), 2);
+}
+
+#[test]
 fn a_claim_stands_until_its_vm_has_shown_for_a_while_or_will_never_show() {
     let shown = cluster(
         vec![host("pve1", 64, 0)],

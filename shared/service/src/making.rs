@@ -12,7 +12,7 @@ use mayfly_core::slot::{MakingStep, Phase, Slot, SlotEvent, VmPlace, later};
 use crate::clock;
 use crate::github::{GitHubError, Registration};
 use crate::mayfly::Mayfly;
-use crate::provider::proxmox::{Failure, NewVm, Proxmox, Reached};
+use crate::provider::proxmox::{Advanced, Failure, NewVm, Proxmox, Reached};
 use crate::provider::{Created, Deletion, PassedOver, Provider, ProviderError};
 use crate::provision::{Errand, Passed, TAKEN_OVER, Tried, Want};
 use crate::store::{Moved, Stage, StoreError};
@@ -76,8 +76,11 @@ impl Mayfly {
                 Recorded::Lost => return Tried::Unclear(TAKEN_OVER.to_owned()),
                 Recorded::Unknown(error) => return Tried::Unclear(error.to_string()),
             }
-            let place = cloning.place;
-            match Box::pin(proxmox.advance(&place, &step, Some(&cloning.tags), errand.deadline)).await {
+            let (name, tags) = (errand.slot.runner.as_str(), cloning.tags);
+            let advancing = proxmox.advance(name, &cloning.place, &step, Some(&tags), errand.deadline);
+            let Advanced { place, reached } = Box::pin(advancing).await;
+            self.note_place(errand, &cloning.place, &place).await;
+            match reached {
                 Reached::Agent => {
                     let handed = self.hand_over_vm(errand, proxmox, &place, registration.take()).await;
                     if let Err(error) = handed {
@@ -197,7 +200,11 @@ impl Mayfly {
                 return Ok(format!("left for the next sweep: {error}"));
             }
         }
-        match Box::pin(proxmox.advance(place, step, None, deadline)).await {
+        let advancing = proxmox.advance(slot.runner.as_str(), place, step, None, deadline);
+        let Advanced { place: now_at, reached } = Box::pin(advancing).await;
+        self.note_place(errand, place, &now_at).await;
+        let place = &now_at;
+        match reached {
             Reached::Agent => match self.hand_over_vm(errand, proxmox, place, None).await {
                 Ok(()) => Ok("its guest has all that its runner needs".to_owned()),
                 Err(error) => {
@@ -300,6 +307,13 @@ impl Mayfly {
                 tracing::warn!(runner = %slot.runner, place = %vm, %error, "a step of making a VM is not recorded");
                 Recorded::Unknown(error)
             }
+        }
+    }
+
+    /// A VM that turned out to be elsewhere is written down there: what comes after its making has to find it.
+    async fn note_place(&self, errand: Errand<'_>, before: &VmPlace, now: &VmPlace) {
+        if before != now {
+            self.record_step(errand.slot, now, &MakingStep::Starting, lease(errand.deadline)).await;
         }
     }
 

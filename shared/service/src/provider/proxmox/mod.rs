@@ -44,7 +44,7 @@ use crate::store::{Ledger, Room};
 
 pub use self::clone::{Cloning, NewVm};
 pub use self::delete::Going;
-pub use self::steps::{Failure, Reached};
+pub use self::steps::{Advanced, Failure, Reached};
 
 /// What is configured of a provider of kind `proxmox`.
 #[derive(Debug, Clone)]

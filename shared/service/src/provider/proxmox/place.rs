@@ -109,7 +109,8 @@ impl Proxmox {
     pub(super) async fn release_young(&self, name: &str) {
         let runner = RunnerName::parse(&self.uses.deployment, name);
         let Some(made_at) = runner.and_then(|runner| runner.made_at()) else { return };
-        if made_at > mayfly_core::slot::earlier(clock::now(), self.uses.step_timeout) {
+        // The claim is a little younger than the name.
+        if made_at > mayfly_core::slot::earlier(clock::now(), self.uses.step_timeout * 2) {
             // Another process may have claimed it.
             *self.room.lock().await = None;
             self.release(name).await;

@@ -12,6 +12,15 @@ use super::{LIMIT, Proxmox, address, is_past, is_refusal, marks, pause_before};
 use crate::provider::ProviderError;
 use crate::secret::Secret;
 
+/// How far a VM got, and where it is: a clone stands on its template's node until it is done.
+#[derive(Debug)]
+pub struct Advanced {
+    /// Where the VM is by now.
+    pub place: VmPlace,
+    /// How far it got.
+    pub reached: Reached,
+}
+
 /// How far a VM got.
 #[derive(Debug)]
 pub enum Reached {
@@ -67,22 +76,47 @@ impl Proxmox {
     /// at hand.
     pub async fn advance(
         &self,
+        name: &str,
         place: &VmPlace,
         step: &MakingStep,
         tags: Option<&[String]>,
         deadline: Instant,
+    ) -> Advanced {
+        let mut place = place.clone();
+        let reached = self.advance_in(name, &mut place, step, tags, deadline).await;
+        Advanced { place, reached }
+    }
+
+    async fn advance_in(
+        &self,
+        name: &str,
+        place: &mut VmPlace,
+        step: &MakingStep,
+        tags: Option<&[String]>,
+        deadline: Instant,
     ) -> Reached {
-        let Some((node, vmid)) = address(place) else {
-            let why = format!("`{}` is no node and id", place.at);
-            return Reached::Failed { failure: Failure::Refused, why };
-        };
         if let MakingStep::Cloning { task } = step {
-            match self.wait_for_clone(node, vmid, task.as_deref(), deadline).await {
+            let waited = match task.as_deref().and_then(|task| task.parse::<Upid>().ok()) {
+                Some(task) => self.wait_for_task(&task, deadline).await,
+                None => Waited::Failed(Error::new(Kind::Missing, "its task is not known")),
+            };
+            let waited = match waited {
+                // Proxmox forgets tasks in time; the VM itself tells as well.
+                Waited::Failed(Error { kind: Kind::Missing, .. }) => {
+                    self.wait_for_unlocked(name, place, deadline).await
+                }
+                waited @ (Waited::Done | Waited::Failed(_) | Waited::NotYet(_)) => waited,
+            };
+            match waited {
                 Waited::Done => {}
                 Waited::Failed(error) => return failed(&error),
                 Waited::NotYet(why) => return Reached::NotYet { step: step.clone(), why },
             }
         }
+        let Some((node, vmid)) = address(place) else {
+            let why = format!("`{}` is no node and id", place.at);
+            return Reached::Failed { failure: Failure::Refused, why };
+        };
         if !matches!(step, MakingStep::WaitingForAgent) {
             match self.start(node, vmid, tags, deadline).await {
                 Waited::Done => {}
@@ -97,23 +131,27 @@ impl Proxmox {
         }
     }
 
-    /// Follows the clone to its end: by its task, or where that is not known, until its lock is gone.
-    async fn wait_for_clone(&self, node: &str, vmid: u32, task: Option<&str>, deadline: Instant) -> Waited {
-        if let Some(task) = task.and_then(|task| task.parse::<Upid>().ok()) {
-            match self.wait_for_task(&task, deadline).await {
-                // Proxmox forgets tasks in time; the VM itself tells as well.
-                Waited::Failed(Error { kind: Kind::Missing, .. }) => {}
-                waited @ (Waited::Done | Waited::Failed(_) | Waited::NotYet(_)) => return waited,
+    /// Waits until the lock of a clone is gone, wherever it stands meanwhile.
+    async fn wait_for_unlocked(&self, name: &str, place: &mut VmPlace, deadline: Instant) -> Waited {
+        let found = std::sync::Mutex::new(place.clone());
+        let vmid = address(place).map(|(_, vmid)| vmid);
+        let unlocked = || async {
+            let seen = self.look(Duration::ZERO, deadline).await?;
+            let vm = vmid.and_then(|vmid| seen.vm(vmid));
+            let named = vm.is_some_and(|vm| vm.name.as_deref().is_none_or(|listed| listed == name));
+            let Some(vm) = vm.filter(|_| named) else {
+                return Err(Error::new(Kind::Missing, "its clone is gone"));
+            };
+            if let Ok(mut found) = found.lock() {
+                *found = self.place(&vm.node, vm.vmid);
             }
-        }
-        let unlocked = || async move {
-            let status = self.client.status(node, vmid, until(deadline, LIMIT)).await?;
-            match status.lock {
-                Some(lock) => Ok(Some(format!("VM {vmid} is locked ({lock})"))),
-                None => Ok(None),
-            }
+            Ok(vm.lock.as_ref().map(|lock| format!("VM {} is locked ({lock})", vm.vmid)))
         };
-        wait_until(deadline, unlocked).await
+        let waited = wait_until(deadline, unlocked).await;
+        if let Ok(found) = found.into_inner() {
+            *place = found;
+        }
+        waited
     }
 
     /// Waits for a task's end.
