@@ -101,9 +101,10 @@ impl Secrets {
             SecretSource::File(path) => {
                 std::fs::read_to_string(path).map_err(|error| source.failed(error))?
             }
-            SecretSource::Ssm(name) => self.ssm(name).await.map_err(|why| source.failed(why))?,
+            // On the heap: an SDK's futures are large, seldom needed, and would count in every call that may need a secret.
+            SecretSource::Ssm(name) => Box::pin(self.ssm(name)).await.map_err(|why| source.failed(why))?,
             SecretSource::SecretsManager(name) => {
-                self.secrets_manager(name).await.map_err(|why| source.failed(why))?
+                Box::pin(self.secrets_manager(name)).await.map_err(|why| source.failed(why))?
             }
         };
         let text = Zeroizing::new(text);

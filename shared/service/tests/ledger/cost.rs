@@ -1,14 +1,17 @@
 //! What a job costs, in the table's own units.
 
+use std::collections::BTreeMap;
+
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use futures_util::StreamExt;
 use futures_util::stream;
-use mayfly_core::ids::{Deployment, RunnerName, SlotIndex};
+use mayfly_core::ids::{Deployment, ProviderName, RunnerId, RunnerName, SlotIndex};
 use mayfly_core::job::{JobState, Moment};
-use mayfly_core::slot::{Slot, SlotEvent};
-use mayfly_service::store::{Claim, Ledger, Take, Was};
+use mayfly_core::room::{Claim, Own};
+use mayfly_core::slot::{MakingStep, Slot, SlotEvent};
+use mayfly_service::store::{Claim as JobClaim, Ledger, Take, Was};
 use mayfly_testkit::table::Usage;
 
 use super::story::{RETENTION, Story, TABLE, at, machine, number, placed, pool, started, text};
@@ -25,9 +28,13 @@ impl Story {
         self.ledger.slot_event(&slot.runner, event, at(3)).await.unwrap();
     }
 
-    /// From the VM being accepted to the slot being free.
+    /// From the VM being accepted to its slot being free.
     async fn rest_of_life(&self, slot: &Slot, job: u64) {
         self.tell(slot, &placed(1)).await;
+        self.life_of_runner(slot, job).await;
+    }
+
+    async fn life_of_runner(&self, slot: &Slot, job: u64) {
         self.tell(slot, &started(job)).await;
         let running = JobState::Running { slot: Some(slot.runner.slot()) };
         self.ledger.job_left(&self.job(job, running)).await.unwrap();
@@ -42,7 +49,7 @@ async fn a_jobs_whole_life_costs_ten_write_units_and_no_read() {
     story.table.reset_usage();
     let slot = story.slot_for(3, 1);
     let claimed = story.ledger.claim(&story.assigned(1, 3), &Take::Free(slot.clone())).await.unwrap();
-    assert_eq!(claimed, Claim::Taken);
+    assert_eq!(claimed, JobClaim::Taken);
     let claim = story.spent();
     assert!(claim.total() == 1 && claim.write_units <= 4.0, "{claim:?}");
     story.rest_of_life(&slot, 1).await;
@@ -50,6 +57,44 @@ async fn a_jobs_whole_life_costs_ten_write_units_and_no_read() {
     let rest = story.spent();
     let (writes, reads) = (claim.write_units + rest.write_units, claim.read_units + rest.read_units);
     assert_eq!((writes, reads), (10.0, 0.0), "{rest:?}");
+}
+
+/// On Proxmox: a claim on the cluster's room, and a record of the clone and of the hand-over instead of that of the create.
+#[tokio::test]
+async fn a_jobs_whole_life_on_a_vm_that_is_made_in_steps_costs_twelve_write_units() {
+    let story = Story::begin().await;
+    let provider = ProviderName::new("lab").unwrap();
+    let claim = |vmid: u32| Claim {
+        at: at(1),
+        vmid,
+        host: "pve1".to_owned(),
+        memory: 8 << 30,
+        storages: ["ceph".to_owned()].into(),
+    };
+    let own = |_| Own { at: at(1), bytes: 4 << 30 };
+    let hosts: BTreeMap<String, Own> = (1..=3).map(|host| (format!("pve{host}"), own(host))).collect();
+    // Seven others are choosing, or have a moment ago.
+    let others: BTreeMap<String, Claim> =
+        (0..7).map(|slot| (story.runner(slot).to_string(), claim(9_000 + u32::from(slot)))).collect();
+    let none = story.ledger.room(&provider).await.unwrap();
+    let (room, _) = story.ledger.claim_room(&provider, &none, others, hosts.clone()).await.unwrap();
+    story.table.reset_usage();
+    let slot = story.slot_for(3, 1);
+    story.ledger.claim(&story.assigned(1, 3), &Take::Free(slot.clone())).await.unwrap();
+    let mut claims = room.claims.clone();
+    claims.insert(slot.runner.to_string(), claim(9_100));
+    let (_, claimed) = story.ledger.claim_room(&provider, &room, claims, hosts).await.unwrap();
+    assert!(claimed);
+    let vm = machine(1).vm;
+    let step = MakingStep::Cloning {
+        task: Some("UPID:pve1:0003F4A2:01B2C3D4:6744E0A1:qmclone:8000:mayfly@pve!mayfly:".to_owned()),
+    };
+    story.tell(&slot, &SlotEvent::Making { vm, step, leased_until: at(9_000) }).await;
+    story.tell(&slot, &SlotEvent::HandedOver { runner_id: RunnerId(7) }).await;
+    story.life_of_runner(&slot, 1).await;
+    story.ledger.free(&slot).await.unwrap();
+    let spent = story.spent();
+    assert_eq!((spent.write_units, spent.read_units), (12.0, 0.0), "{spent:?}");
 }
 
 #[tokio::test]

@@ -10,5 +10,6 @@ mod outage;
 mod phases;
 mod pools;
 mod queue;
+mod room;
 mod story;
 mod table;

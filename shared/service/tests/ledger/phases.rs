@@ -3,13 +3,13 @@
 use std::cell::Cell;
 
 use jiff::Timestamp;
-use mayfly_core::ids::JobId;
-use mayfly_core::slot::{Phase, Purpose, Slot, SlotEvent};
+use mayfly_core::ids::{JobId, RunnerId};
+use mayfly_core::slot::{Machine, MakingStep, Phase, Purpose, Slot, SlotEvent, VmPlace};
 use mayfly_service::store::Moved;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::story::{Story, at, placed, started};
+use super::story::{Story, at, machine, placed, started};
 
 /// One event for table and core; the slot after it.
 async fn step(story: &Story, slot: Slot, event: &SlotEvent, now: Timestamp) -> Slot {
@@ -49,11 +49,25 @@ fn watched(until: u64) -> SlotEvent {
     SlotEvent::Watched { until: at(until) }
 }
 
+fn making(step: MakingStep, leased_until: u64) -> SlotEvent {
+    let vm = VmPlace { at: "pve1/9001".to_owned(), ..machine(1).vm };
+    SlotEvent::Making { vm, step, leased_until: at(leased_until) }
+}
+
+fn handed_over() -> SlotEvent {
+    SlotEvent::HandedOver { runner_id: RunnerId(6) }
+}
+
 /// A way to each phase, with and without what may be known in it.
 fn roads() -> Vec<Vec<SlotEvent>> {
     let (online, ended) = (SlotEvent::Online, SlotEvent::Ended);
     vec![
         vec![],
+        vec![making(MakingStep::Cloning { task: Some("UPID:pve1".to_owned()) }, 4_000)],
+        vec![making(MakingStep::Cloning { task: None }, 9_000)],
+        vec![making(MakingStep::WaitingForAgent, 4_000), SlotEvent::Retired],
+        vec![making(MakingStep::Starting, 4_000), started(8)],
+        vec![making(MakingStep::Starting, 4_000), handed_over(), online.clone()],
         vec![placed(1)],
         vec![placed(1), online.clone()],
         vec![started(8)],
@@ -67,7 +81,19 @@ fn roads() -> Vec<Vec<SlotEvent>> {
 }
 
 fn events() -> Vec<SlotEvent> {
-    vec![placed(2), SlotEvent::Online, started(9), SlotEvent::Ended, SlotEvent::Retired, watched(10_000)]
+    vec![
+        placed(2),
+        SlotEvent::Placed { machine: Machine { runner_id: None, ..machine(2) } },
+        making(MakingStep::Cloning { task: Some("UPID:pve2".to_owned()) }, 10_000),
+        making(MakingStep::WaitingForAgent, 10_000),
+        SlotEvent::TakenUp { leased_until: at(10_000) },
+        handed_over(),
+        SlotEvent::Online,
+        started(9),
+        SlotEvent::Ended,
+        SlotEvent::Retired,
+        watched(10_000),
+    ]
 }
 
 #[tokio::test]
