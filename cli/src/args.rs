@@ -62,10 +62,11 @@ pub struct ServeArgs {
     pub poll: Option<Duration>,
 }
 
-/// Watch Mayfly work, without any account: a simulated GitHub and Google Cloud, everything on loopback
+/// Watch Mayfly work, without any account: a simulated GitHub, Google Cloud and Proxmox cluster, everything on loopback
 ///
-/// Jobs for a Linux and a Windows GPU pool arrive in bursts; some are announced twice, some are cancelled before they
-/// start, and one zone has no machines for a while. On a terminal the world is shown live, elsewhere each happening is
+/// Jobs for three pools arrive in bursts: a Linux and a Windows GPU pool in the cloud, and a Linux pool in a lab on
+/// Proxmox that overflows to the cloud when the lab is full. Some jobs are announced twice, some are cancelled before they
+/// start, one zone has no machines for a while, and a stranger's VM takes an id in the lab, which stays. On a terminal the world is shown live, elsewhere each happening is
 /// a line. It ends when all jobs are over and nothing is left, with exit code 1 if an invariant broke, a job was
 /// not served, or anything is left.
 #[derive(Debug, clap::Args)]

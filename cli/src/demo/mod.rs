@@ -32,7 +32,7 @@ use crate::error::Error;
 use crate::signals::Signals;
 use decisions::Decision;
 use scenario::Scenario;
-use scene::{PoolScene, Scene};
+use scene::Scene;
 use screen::Screen;
 use stage::Stage;
 use story::{Line, Story};
@@ -155,7 +155,7 @@ impl Demo {
             ticks.tick().await;
             let elapsed = self.began.elapsed();
             self.stage.simulator.with(|world, now| self.scenario.play(world, now, elapsed));
-            let is_quiet = self.stage.simulator.with(|world, _| world.is_quiet());
+            let is_quiet = self.stage.simulator.with(|world, _| scene::is_quiet(world));
             self.ledgers = self.stage.ledgers().await;
             let lines = self.listen();
             self.show(&lines)?;
@@ -192,14 +192,13 @@ impl Demo {
     }
 
     fn scene(&self) -> Scene {
-        let pools: Vec<PoolScene> =
-            self.ledgers.as_ref().map(|ledgers| scene::pools(ledgers)).unwrap_or_default();
+        let ledgers = self.ledgers.as_deref().unwrap_or_default();
         self.stage.simulator.with(|world, now| Scene {
             seed: self.seed,
             elapsed: self.began.elapsed(),
             jobs_planned: self.planned,
-            pools,
-            vms: scene::vms(world, now, &self.story),
+            pools: scene::pools(ledgers),
+            vms: scene::vms(world, now, ledgers, &self.story),
             vms_gone: world.view().gone_vms.iter().filter(|vm| scene::was_made(vm)).count(),
             jobs: scene::jobs(world, &self.story),
         })

@@ -1,12 +1,12 @@
 //! The world and the ledger at one moment, as far as the live view shows them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mayfly_core::slot::PhaseKind;
+use mayfly_core::slot::{Phase, PhaseKind};
 use mayfly_core::sweep::PoolLedger;
-use simulator::{Conclusion, JobState, World};
+use simulator::{Api, Conclusion, JobState, VmView, World};
 
 use super::stage::MAX_RUNNERS;
 use super::story::Story;
@@ -48,9 +48,9 @@ pub struct PoolScene {
 pub struct VmScene {
     /// Its short name.
     pub name: String,
-    /// Where it is.
-    pub zone: String,
-    /// Compute Engine's word for how far it is.
+    /// Where it is: its zone, or its node and id.
+    pub place: String,
+    /// Its provider's word for how far it is.
     pub status: &'static str,
     /// Since it was asked for.
     pub age: Duration,
@@ -126,32 +126,60 @@ pub fn pools(ledgers: &[PoolLedger]) -> Vec<PoolScene> {
 }
 
 /// The VMs, with what goes on in them.
-pub fn vms(world: &World, now: Timestamp, story: &Story) -> Vec<VmScene> {
+pub fn vms(world: &World, now: Timestamp, ledgers: &[PoolLedger], story: &Story) -> Vec<VmScene> {
     let jobs = world.jobs();
     let runners = world.runners();
-    let doing = |vm: &simulator::VmView| {
+    let slots = ledgers.iter().flat_map(|ledger| &ledger.slots);
+    let creating: BTreeSet<&str> = slots
+        .filter(|slot| matches!(slot.phase, Phase::Creating { .. }))
+        .map(|slot| slot.runner.as_str())
+        .collect();
+    let doing = |vm: &VmView| {
         let runs = jobs
             .iter()
             .find(|job| matches!(&job.state, JobState::Running { runner, .. } if runner.name == vm.name));
         let online = runners.iter().any(|runner| runner.name == vm.name && runner.online);
+        let is_creating = creating.contains(vm.name.as_str());
         match (vm.status, runs) {
-            ("STOPPING", _) => "is being deleted".to_owned(),
-            ("TERMINATED", _) => "is off".to_owned(),
+            _ if is_strangers(vm) => "is a stranger's: left alone".to_owned(),
+            ("STOPPING" | "destroyed", _) => "is being deleted".to_owned(),
+            ("clone", _) => "creating: cloning".to_owned(),
+            ("stopped" | "starting", _) if is_creating => "creating: starting".to_owned(),
+            ("running", None) if is_creating => "creating: waiting for the guest agent".to_owned(),
+            ("TERMINATED" | "stopped", _) => "is off".to_owned(),
             (_, Some(job)) => format!("runs job {}", story.number(job.id)),
-            ("RUNNING", None) if online => "waits for a job".to_owned(),
-            ("RUNNING", None) if vm.runner.is_some() => "has done its job".to_owned(),
+            ("RUNNING" | "running", None) if online => "waits for a job".to_owned(),
+            ("RUNNING" | "running", None) if vm.runner.is_some() => "has done its job".to_owned(),
+            ("running", None) => "starts its runner".to_owned(),
             ("RUNNING", None) => "boots".to_owned(),
             (_, None) => "is being made".to_owned(),
         }
     };
-    let scene = |vm: simulator::VmView| VmScene {
+    let scene = |vm: VmView| VmScene {
         doing: doing(&vm),
         age: Duration::try_from(now.duration_since(vm.created)).unwrap_or_default(),
         name: story.plainly(&vm.name),
-        zone: vm.zone,
+        place: place(&vm),
         status: vm.status,
     };
     world.vms().into_iter().map(scene).collect()
+}
+
+/// Where a VM is: its zone, or its node and id.
+pub fn place(vm: &VmView) -> String {
+    vm.vmid.map_or_else(|| vm.zone.clone(), |vmid| format!("{}/{vmid}", vm.zone))
+}
+
+/// Whether a VM is a person's: it has none of Mayfly's marks. Mayfly making one without them is an invariant broken.
+pub fn is_strangers(vm: &VmView) -> bool {
+    vm.provider == Api::Proxmox && !vm.labels.contains_key("mayfly-deployment")
+}
+
+/// Whether all that is of Mayfly's business is over. What is a stranger's stays.
+pub fn is_quiet(world: &World) -> bool {
+    let ended = world.jobs().iter().all(|job| matches!(job.state, JobState::Ended { .. }));
+    let is_empty = world.vms().iter().all(is_strangers) && world.runners().is_empty();
+    ended && is_empty && world.deliveries_pending() == 0
 }
 
 /// The jobs.
@@ -161,7 +189,8 @@ pub fn jobs(world: &World, story: &Story) -> Vec<JobScene> {
     world.jobs().into_iter().map(scene).collect()
 }
 
-/// Whether a VM that is gone ever had a machine: one whose zone had none vanishes while it is being prepared.
-pub fn was_made(gone: &simulator::VmView) -> bool {
-    matches!(gone.status, "STOPPING" | "TERMINATED")
+/// Whether a VM that is gone ever was whole: one whose zone had no machine vanishes while it is being prepared, and one
+/// whose clone failed while it is being cloned.
+pub fn was_made(gone: &VmView) -> bool {
+    matches!(gone.status, "STOPPING" | "TERMINATED" | "destroyed")
 }

@@ -14,10 +14,13 @@ use mayfly_service::mayfly::Mayfly;
 use mayfly_service::provider::gcp::GcpCredentials;
 use mayfly_service::secret::Secret;
 use mayfly_service::store::{create_table, local_aws_config};
-use simulator::{PoolLimit, Repository, ServeOptions, Settings, Simulator, Stockout, Timing};
+use simulator::{
+    Chance, InstanceTemplate, Lab, Node, PoolLimit, Repository, ServeOptions, Settings, Simulator, Stockout,
+    Template, Timing,
+};
 use tempfile::TempDir;
 
-use super::scenario::{KINDS, Kind};
+use super::scenario::{KINDS, Kind, LAB, LINUX};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::{Host, Rhythm};
@@ -31,8 +34,14 @@ const STOCKOUT: Duration = Duration::from_secs(3);
 /// GPUs that each region's quota allows. Different, so that the choice of the region shows; ample, since what was read of
 /// a quota is good for ten seconds, in which a VM of the demo lives two lives.
 const QUOTAS: [(&str, f64); 3] = [("us-east1", 24.0), ("us-central1", 18.0), ("us-west1", 10.0)];
-/// Where the pools' VMs may be.
+/// Where the pools' VMs may be on Google Cloud.
 const ZONES: [&str; 4] = ["us-east1-c", "us-east1-d", "us-central1-a", "us-west1-a"];
+/// The provider that is the lab, as the configuration names it, and the template of its VMs.
+pub const LAB_PROVIDER: &str = "lab";
+const LAB_TEMPLATE: u32 = 8000;
+/// The lab's nodes, and their memory in GiB: for two VMs of 8 GiB beside a stranger's of 4 GiB and what the node itself
+/// uses, and for one.
+const NODES: [(&str, u64); 2] = [("pve1", 26), ("pve2", 14)];
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const STOPPING_LONGEST: Duration = Duration::from_secs(5);
 const LEDGER_LONGEST: Duration = Duration::from_secs(2);
@@ -72,6 +81,7 @@ impl Stage {
         simulator.with(|world, now| {
             let until = now.checked_add(STOCKOUT).unwrap_or(now);
             world.faults.stockout(ZONES[0], Stockout::Until(until));
+            world.faults.lab.stranger_takes = Chance::next(1);
         });
         Ok(Self { simulator, mayfly, host, engine, _folder: folder })
     }
@@ -128,6 +138,7 @@ fn settings(seed: u64) -> Settings {
         seed,
         repositories: KINDS.iter().map(|kind| Repository::public(kind.repository)).collect(),
         timing,
+        proxmox: lab(),
         deployment: Some(DEPLOYMENT.to_owned()),
         pool_limits: KINDS.iter().map(limit).collect(),
         ..Settings::default()
@@ -135,7 +146,34 @@ fn settings(seed: u64) -> Settings {
     for (region, gpus) in QUOTAS {
         settings.set_quota(region, "NVIDIA_T4_GPUS", gpus);
     }
+    // What the lab overflows to is a machine without a GPU.
+    let mut plain = settings.templates.get(&instance_template(&LINUX)).map(|gpu| gpu.properties.clone());
+    if let Some(properties) = plain.as_mut().and_then(|plain| plain.as_object_mut()) {
+        properties.remove("guestAccelerators");
+    }
+    let properties = plain.unwrap_or_default();
+    settings.templates.insert(instance_template(&LAB), InstanceTemplate { properties });
     settings
+}
+
+/// A cluster so small that a burst fills it.
+fn lab() -> Lab {
+    const GIB: u64 = 1 << 30;
+    let node = |(name, gib): (&str, u64)| Node {
+        name: name.to_owned(),
+        memory_bytes: gib * GIB,
+        host_used_bytes: 4 * GIB,
+    };
+    Lab {
+        nodes: NODES.map(node).into(),
+        templates: vec![Template::linux(LAB_TEMPLATE, NODES[0].0)],
+        ..Lab::brisk()
+    }
+}
+
+/// The template of a pool's VMs on Google Cloud.
+fn instance_template(kind: &Kind) -> String {
+    format!("{}-runner", kind.pool)
 }
 
 /// Writes the configuration, and beside it its secrets; where it is.
@@ -146,29 +184,50 @@ fn configuration(
 ) -> Result<std::path::PathBuf, Error> {
     let webhook_secret = write_secret(folder, "webhook-secret", webhook_secret)?;
     let app_key = write_secret(folder, "app-key.pem", &simulator.app_private_key_pem())?;
+    let token_secret = write_secret(folder, "proxmox-token-secret", &simulator.proxmox_token_secret())?;
     let (github, gcp, client) = (simulator.github_url(), simulator.gcp_url(), simulator.app_client_id());
-    let project = simulator.with(|world, _| world.settings().project.clone());
+    let (proxmox, token_id) = (simulator.proxmox_url(), simulator.proxmox_token_id());
+    let (project, (first, last)) = simulator.with(|world, _| {
+        let settings = world.settings();
+        (settings.project.clone(), settings.proxmox.vmid_range)
+    });
     let mut text = format!(
         "deployment = \"{DEPLOYMENT}\"\n\n[store]\ntable = \"mayfly-{DEPLOYMENT}\"\n\n\
          [github]\napi_url = \"{github}\"\nwebhook_secrets = [{{ file = {webhook_secret} }}]\n\
          app = {{ client_id = \"{client}\", private_key = {{ file = {app_key} }} }}\n\n\
-         [providers.gcp]\nkind = \"gcp\"\nproject = \"{project}\"\nendpoint = \"{gcp}\"\n"
+         [providers.gcp]\nkind = \"gcp\"\nproject = \"{project}\"\nendpoint = \"{gcp}\"\n\n\
+         [providers.{LAB_PROVIDER}]\nkind = \"proxmox\"\nurl = \"{proxmox}\"\ntoken_id = \"{token_id}\"\n\
+         token_secret = {{ file = {token_secret} }}\nvmid_range = [{first}, {last}]\n"
     );
     for kind in KINDS {
-        let (owner, _) = kind.repository.split_once('/').unwrap_or_default();
-        let platform = if kind.pool.starts_with("windows") { "windows" } else { "linux" };
-        text += &format!(
-            "\n[[pools]]\nname = \"{}\"\nlabels = {:?}\norganization = \"{owner}\"\nplatform = \"{platform}\"\n\
-             max_runners = {MAX_RUNNERS}\nboot_timeout = \"20s\"\nidle_timeout = \"2s\"\nmax_lifetime = \"30m\"\n\n\
-             [[pools.placements]]\nprovider = \"gcp\"\ninstance_template = \"{}-runner\"\nzones = {ZONES:?}\n\
-             gpu_type = \"nvidia-tesla-t4\"\n",
-            kind.pool, kind.labels, kind.pool
-        );
+        text += &pool(&kind);
     }
     text += "\n[timing]\norphan_grace = \"10s\"\nstep_timeout = \"10s\"\ncooldown = \"4s\"\ncheck_after = \"4s\"\n";
     let file = folder.join("mayfly.toml");
     fs::write(&file, text).map_err(|source| Error::io(file.display().to_string(), source))?;
     Ok(file)
+}
+
+/// A pool and its placements, as the configuration has them.
+fn pool(kind: &Kind) -> String {
+    let (owner, _) = kind.repository.split_once('/').unwrap_or_default();
+    let platform = if kind.pool.starts_with("windows") { "windows" } else { "linux" };
+    let is_lab = *kind == LAB;
+    let gpu = if is_lab { "none" } else { "nvidia-tesla-t4" };
+    let mut text = format!(
+        "\n[[pools]]\nname = \"{}\"\nlabels = {:?}\norganization = \"{owner}\"\nplatform = \"{platform}\"\n\
+         max_runners = {MAX_RUNNERS}\nboot_timeout = \"20s\"\nidle_timeout = \"2s\"\nmax_lifetime = \"30m\"\n",
+        kind.pool, kind.labels
+    );
+    if is_lab {
+        text +=
+            &format!("\n[[pools.placements]]\nprovider = \"{LAB_PROVIDER}\"\ntemplate = {LAB_TEMPLATE}\n");
+    }
+    text + &format!(
+        "\n[[pools.placements]]\nprovider = \"gcp\"\ninstance_template = \"{}\"\nzones = {ZONES:?}\n\
+         gpu_type = \"{gpu}\"\n",
+        instance_template(kind)
+    )
 }
 
 /// Writes a secret for this user's eyes only; its path as TOML writes it.

@@ -9,6 +9,7 @@ use simulator::{Happening, HappeningKind, JobId};
 use tracing::Level;
 
 use super::decisions::Decision;
+use super::stage::LAB_PROVIDER;
 
 /// So many lines are kept for the live view.
 const KEPT: usize = 200;
@@ -55,8 +56,12 @@ pub struct Story {
     pub crossed: usize,
     /// Repeated deliveries that were recognised.
     pub repeated: usize,
-    /// Zones that were passed over, and how often.
+    /// Zones and placements that were passed over, and how often.
     pub passed_over: BTreeMap<String, usize>,
+    /// Whether a stranger has made a VM.
+    pub has_stranger: bool,
+    /// VMs in the lab that are left half made, for a sweep to take them further.
+    left: BTreeSet<String>,
 }
 
 impl Story {
@@ -72,6 +77,8 @@ impl Story {
             crossed: 0,
             repeated: 0,
             passed_over: BTreeMap::new(),
+            has_stranger: false,
+            left: BTreeSet::new(),
         }
     }
 
@@ -135,6 +142,10 @@ impl Story {
             HappeningKind::RunnerOffline => told(Tone::Odd, "offline"),
             HappeningKind::VmAsked => told(Tone::Fact, "vm asked"),
             HappeningKind::VmRefused => told(Tone::Odd, "vm refused"),
+            HappeningKind::VmRunning if text.contains("made by hand") => {
+                self.has_stranger = true;
+                told(Tone::Odd, "stranger")
+            }
             HappeningKind::VmRunning => told(Tone::Fact, "vm boots"),
             HappeningKind::VmStopped => told(Tone::Fact, "vm off"),
             HappeningKind::VmDeleting => told(Tone::Fact, "vm goes"),
@@ -197,16 +208,45 @@ impl Story {
                 *self.passed_over.entry(zone.to_owned()).or_default() += 1;
                 return Some((Tone::Odd, "passed over", format!("{zone} for {runner}: {why}")));
             }
+            "placement passed over" => return Some(self.overflowed(decision)),
+            "not cloned here" => {
+                let [vmid, node, error] = ["vmid", "node", "error"].map(|name| decision.field(name));
+                return Some((Tone::Odd, "not cloned", format!("{runner} as {vmid} on {node}: {error}")));
+            }
+            "VM made" => return self.made(decision),
             "sweep" => {
                 let [action, what, outcome] = ["action", "what", "outcome"].map(|name| decision.field(name));
                 return Some((Tone::Decision, "sweep", format!("{action} {what}, since {why}: {outcome}")));
             }
             // The world's history tells these.
-            "VM made" | "VM is being deleted" | "VM is gone already" | "swept" => return None,
+            "VM is being deleted" | "VM is gone already" | "swept" => return None,
             other if other.starts_with("job started on") || other.starts_with("job ended on") => return None,
-            other => return Some(other_line(decision, other)),
+            other => {
+                if other == "left for the sweep" {
+                    self.left.insert(runner.to_owned());
+                }
+                return Some(other_line(decision, other));
+            }
         };
         Some((Tone::Decision, "decided", text))
+    }
+
+    /// A placement had no room: the next one is asked.
+    fn overflowed(&mut self, decision: &Decision) -> (Tone, &'static str, String) {
+        let [placement, runner, why] = ["placement", "runner", "why"].map(|name| decision.field(name));
+        *self.passed_over.entry(placement.to_owned()).or_default() += 1;
+        // The only pool with two placements has the lab first.
+        let next = if placement == LAB_PROVIDER { " → GCP" } else { "" };
+        (Tone::Odd, "passed over", format!("{placement} for {runner}: {why}{next}"))
+    }
+
+    /// The world's history tells of VMs; only in the lab there is more to making one.
+    fn made(&self, decision: &Decision) -> Option<(Tone, &'static str, String)> {
+        let [placement, runner] = ["placement", "runner"].map(|name| decision.field(name));
+        let node = placement.strip_prefix(LAB_PROVIDER)?.strip_prefix('/')?;
+        let is_whole = !self.left.contains(runner);
+        let text = format!("{runner} on {node}: the guest agent answers, and has the runner's JIT config");
+        is_whole.then_some((Tone::Decision, "handed over", text))
     }
 
     /// Long names made short: jobs by their number, runners without deployment and most of their nonce.
@@ -243,7 +283,7 @@ fn other_line(decision: &Decision, message: &str) -> (Tone, &'static str, String
         Level::WARN => (Tone::Odd, "warning"),
         _ => (Tone::Decision, "decided"),
     };
-    let told: BTreeSet<&str> = ["job", "runner", "zone", "placement", "why", "error"].into();
+    let told: BTreeSet<&str> = ["job", "runner", "zone", "placement", "place", "step", "why", "error"].into();
     let fields = decision.fields.iter().filter(|(name, _)| told.contains(*name));
     let fields: Vec<String> = fields.map(|(name, value)| format!("{name} {value}")).collect();
     (
@@ -298,6 +338,31 @@ mod tests {
             "job #2 runs on linux-gpu-03-abc, which was meant for job #1: GitHub takes any runner that fits";
         assert_eq!(told(&lines), [("crossed", text)]);
         assert_eq!(story.crossed, 1);
+    }
+
+    #[test]
+    fn a_full_lab_passes_the_job_on() {
+        let mut story = story();
+        let over = decision(
+            "placement passed over",
+            &[("placement", "lab"), ("runner", "demo-linux-lab-0003-abcdefghijkm"), ("why", "no room: pve1")],
+        );
+        let lines = story.hear(&[], &[], &[over]);
+        assert_eq!(told(&lines), [("passed over", "lab for linux-lab-03-abc: no room: pve1 → GCP")]);
+        assert_eq!(story.passed_over, [("lab".to_owned(), 1)].into());
+    }
+
+    #[test]
+    fn a_vm_in_the_lab_is_handed_over_unless_it_is_left_for_a_sweep() {
+        let runner = "demo-linux-lab-0003-abcdefghijkm";
+        let made = decision("VM made", &[("placement", "lab/pve1/9007"), ("runner", runner)]);
+        let left = decision("left for the sweep", &[("step", "cloning"), ("runner", runner)]);
+        let text = "linux-lab-03-abc on pve1/9007: the guest agent answers, and has the runner's JIT config";
+        assert_eq!(told(&story().hear(&[], &[], std::slice::from_ref(&made))), [("handed over", text)]);
+        let lines = story().hear(&[], &[], &[left, made]);
+        assert_eq!(told(&lines), [("decided", "left for the sweep (runner linux-lab-03-abc, step cloning)")]);
+        let elsewhere = decision("VM made", &[("placement", "gcp/us-east1-c"), ("runner", RUNNER)]);
+        assert_eq!(told(&story().hear(&[], &[], &[elsewhere])), []);
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! What a demo comes to: its figures, and what is wrong with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use mayfly_core::sweep::PoolLedger;
-use simulator::{View, Violation, VmView};
+use simulator::{Api, View, Violation, VmView};
 
-use super::scenario::Scenario;
-use super::scene::{JobStage, was_made};
+use super::scenario::{LAB, Scenario};
+use super::scene::{JobStage, is_strangers, place, was_made};
 use super::stage::MAX_RUNNERS;
 use super::story::Story;
 
@@ -32,10 +32,23 @@ pub struct Summary {
     peaks: BTreeMap<String, usize>,
     zones: BTreeMap<String, usize>,
     passed_over: BTreeMap<String, usize>,
+    ran: Ran,
+    /// Strangers' VMs that are still there, running.
+    strangers: Vec<String>,
+    harmed: Vec<String>,
     calls: BTreeMap<String, u64>,
     violations: Vec<String>,
     unserved: Vec<String>,
     left: Vec<String>,
+}
+
+/// Where jobs ran.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Ran {
+    in_lab: usize,
+    in_cloud: usize,
+    /// Of those in the cloud, the ones that were for the lab.
+    overflowed: usize,
 }
 
 /// What a summary is made from.
@@ -67,8 +80,10 @@ impl Summary {
         let mut waits: Vec<Duration> =
             view.jobs.iter().filter_map(|job| Some(since(job.created, job.state.ran()?.1))).collect();
         waits.sort();
+        let (strangers, ours): (Vec<&VmView>, Vec<&VmView>) =
+            view.vms.iter().partition(|vm| is_strangers(vm));
         let deleted: Vec<&VmView> = view.gone_vms.iter().filter(|vm| was_made(vm)).collect();
-        let created: Vec<&VmView> = deleted.iter().copied().chain(&view.vms).collect();
+        let created: Vec<&VmView> = deleted.iter().copied().chain(ours).collect();
         let mut zones = BTreeMap::new();
         for vm in &created {
             *zones.entry(vm.zone.clone()).or_default() += 1;
@@ -86,6 +101,9 @@ impl Summary {
             peaks: peaks(view),
             zones,
             passed_over: story.passed_over.clone(),
+            ran: ran(view),
+            strangers: strangers.iter().map(|vm| format!("{} as {}", vm.name, place(vm))).collect(),
+            harmed: harmed(story, &strangers),
             calls: view.calls.clone(),
             violations: violations
                 .iter()
@@ -105,12 +123,35 @@ impl Summary {
             ("invariants broken", &self.violations),
             ("not served", &self.unserved),
             ("left over", &self.left),
+            ("a stranger's VM harmed", &self.harmed),
         ] {
             if !found.is_empty() {
                 reasons.push(format!("{what}: {}", found.join("; ")));
             }
         }
         (!reasons.is_empty()).then(|| reasons.join(". "))
+    }
+
+    fn write_calls(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of_sweeps = |api| self.calls_among(SWEEP_LISTS, api);
+        let (github_lists, gcp_lists) = (of_sweeps("github"), of_sweeps("gcp"));
+        let looks = self.calls_among(LAB_LOOKS, "proxmox");
+        let (github, gcp) = (self.calls_of("github") - github_lists, self.calls_of("gcp") - gcp_lists);
+        let lab = self.calls_of("proxmox") - looks;
+        writeln!(
+            f,
+            "  API calls   GitHub {github}, {:.2} per job; GCP {gcp}, {:.2} per job in the cloud; Proxmox {lab}, {:.2} per job \
+             in the lab",
+            per_job(github, self.served),
+            per_job(gcp, self.ran.in_cloud),
+            per_job(lab, self.ran.in_lab),
+        )?;
+        writeln!(
+            f,
+            "              beside them {} lists of sweeps, {looks} looks at the cluster, its tasks and its new VMs",
+            github_lists + gcp_lists
+        )?;
+        writeln!(f, "              {}", list(&self.calls))
     }
 
     fn calls_of(&self, api: &str) -> u64 {
@@ -123,10 +164,41 @@ impl Summary {
         let counted = names.iter().filter(|name| name.starts_with(&prefix));
         counted.map(|name| self.calls.get(*name).copied().unwrap_or_default()).sum()
     }
+}
 
-    fn per_job(&self, calls: u64) -> f64 {
-        calls as f64 / self.served.max(1) as f64
+fn per_job(calls: u64, jobs: usize) -> f64 {
+    calls as f64 / jobs.max(1) as f64
+}
+
+/// Where the jobs ran that did.
+fn ran(view: &View) -> Ran {
+    let vms = view.vms.iter().chain(&view.gone_vms).filter(|vm| vm.provider == Api::Proxmox);
+    let in_lab: BTreeSet<&str> = vms.map(|vm| vm.name.as_str()).collect();
+    let mut ran = Ran::default();
+    for job in &view.jobs {
+        match job.state.ran() {
+            Some((runner, _)) if in_lab.contains(runner.name.as_str()) => ran.in_lab += 1,
+            Some(_) => {
+                ran.in_cloud += 1;
+                ran.overflowed += usize::from(job.labels == LAB.labels);
+            }
+            None => {}
+        }
     }
+    ran
+}
+
+/// What became of the VM that a stranger made, if it is not as it was.
+fn harmed(story: &Story, there: &[&VmView]) -> Vec<String> {
+    let mut harmed: Vec<String> = there
+        .iter()
+        .filter(|vm| vm.status != "running")
+        .map(|vm| format!("{} in {}, {}", vm.name, place(vm), vm.status))
+        .collect();
+    if story.has_stranger && there.is_empty() {
+        harmed.push("it is gone".to_owned());
+    }
+    harmed
 }
 
 /// A job's way that is not that of a job in a demo.
@@ -151,9 +223,8 @@ fn unserved(evidence: &Evidence<'_>) -> Vec<String> {
 fn left(evidence: &Evidence<'_>) -> Vec<String> {
     let Evidence { view, ledgers, story, .. } = *evidence;
     let mut left: Vec<String> = Vec::new();
-    left.extend(
-        view.vms.iter().map(|vm| format!("VM {} in {}, {}", story.plainly(&vm.name), vm.zone, vm.status)),
-    );
+    let ours = view.vms.iter().filter(|vm| !is_strangers(vm));
+    left.extend(ours.map(|vm| format!("VM {} in {}, {}", story.plainly(&vm.name), place(vm), vm.status)));
     left.extend(
         view.runners.iter().map(|runner| format!("runner registration {}", story.plainly(&runner.name))),
     );
@@ -181,7 +252,7 @@ fn left(evidence: &Evidence<'_>) -> Vec<String> {
 /// The most VMs that each pool had at a time, those included whose zone turned out to be full.
 fn peaks(view: &View) -> BTreeMap<String, usize> {
     let mut changes: BTreeMap<String, Vec<(Timestamp, i64)>> = BTreeMap::new();
-    for vm in view.gone_vms.iter().chain(&view.vms) {
+    for vm in view.gone_vms.iter().chain(&view.vms).filter(|vm| !is_strangers(vm)) {
         let pool = vm.labels.get("mayfly-pool").cloned().unwrap_or_default();
         let changes = changes.entry(pool).or_default();
         changes.push((vm.created, 1));
@@ -224,12 +295,13 @@ const SWEEP_LISTS: &[&str] = &[
     "github.run_jobs",
 ];
 
+/// What is asked of a cluster again and again: how far a task is, what there is, and by a sweep, whose a VM is that has no
+/// tags yet.
+const LAB_LOOKS: &[&str] = &["proxmox.task", "proxmox.resources", "proxmox.config"];
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = |wait: Duration| format!("{:.1} s", wait.as_secs_f64());
-        let of_sweeps = |api| self.calls_among(SWEEP_LISTS, api);
-        let (github_lists, gcp_lists) = (of_sweeps("github"), of_sweeps("gcp"));
-        let (github, gcp) = (self.calls_of("github") - github_lists, self.calls_of("gcp") - gcp_lists);
         let outcome = if self.failure().is_none() { "all served, nothing left" } else { "FAILED" };
         writeln!(f, "mayfly demo: {outcome}, in {} (seed {})", seconds(self.took), self.seed)?;
         writeln!(
@@ -256,15 +328,17 @@ impl fmt::Display for Summary {
             self.deleted,
             list(&self.peaks)
         )?;
-        writeln!(f, "  zones       {}; passed over: {}", list(&self.zones), list(&self.passed_over))?;
+        writeln!(f, "  places      {}; passed over: {}", list(&self.zones), list(&self.passed_over))?;
+        let Ran { in_lab, in_cloud, overflowed } = self.ran;
         writeln!(
             f,
-            "  API calls   GitHub {github}, {:.2} per job; GCP {gcp}, {:.2} per job; {} lists of sweeps",
-            self.per_job(github),
-            self.per_job(gcp),
-            github_lists + gcp_lists,
+            "  ran         {in_lab} in the lab, {in_cloud} in the cloud, {overflowed} of these since the lab was full"
         )?;
-        writeln!(f, "              {}", list(&self.calls))?;
+        if !self.strangers.is_empty() {
+            let strangers = self.strangers.join(", ");
+            writeln!(f, "  stranger    took an id that was chosen for a clone: {strangers}, still there")?;
+        }
+        self.write_calls(f)?;
         let broken = self.violations.len();
         writeln!(f, "  invariants  checked at every call, {broken} broken")?;
         for violation in &self.violations {

@@ -151,17 +151,19 @@ fn vms(scene: &Scene, width: usize, most: usize) -> Vec<Line> {
 
 fn vm(vm: &VmScene, width: usize) -> Line {
     let style = match vm.status {
-        "RUNNING" if vm.doing.starts_with("runs") => Style::Active,
-        "RUNNING" => Style::Good,
+        "RUNNING" | "running" if vm.doing.starts_with("runs") => Style::Active,
+        _ if vm.doing.starts_with("creating") => Style::Odd,
+        _ if vm.doing.contains("stranger") => Style::Dim,
+        "RUNNING" | "running" => Style::Good,
         "PROVISIONING" | "STAGING" => Style::Odd,
         _ => Style::Dim,
     };
     let mut line = vec![span(format!("  {:20}", vm.name), Style::Plain)];
     if width >= WIDE {
-        line.push(span(format!("{:15}", vm.zone), Style::Dim));
+        line.push(span(format!("{:15}", vm.place), Style::Dim));
         line.push(span(format!("{:13}", vm.status), style));
     } else {
-        line.push(span(format!("{:14}", vm.zone), Style::Dim));
+        line.push(span(format!("{:14}", vm.place), Style::Dim));
     }
     line.push(span(format!("{:5.1} s  ", vm.age.as_secs_f64()), Style::Dim));
     line.push(span(vm.doing.clone(), style));
@@ -251,7 +253,7 @@ mod tests {
     fn scene() -> Scene {
         let vm = |number: usize| VmScene {
             name: format!("linux-gpu-{number:02}-abc"),
-            zone: "us-east1-c".to_owned(),
+            place: "us-east1-c".to_owned(),
             status: "RUNNING",
             age: Duration::from_millis(3_210),
             doing: format!("runs job #{number}"),
