@@ -34,7 +34,17 @@ fn a_demo_serves_its_jobs_leaves_nothing_and_tells_no_secret() {
         "was announced again",
         "was cancelled",
         "is being deleted",
+        // The lab: made in steps, a stranger's id left to it, and the cloud where it is full.
+        "was made by hand on pve1",
+        "not cloned  linux-lab-",
+        "is cloned as 9",
+        "the guest agent answers",
+        "for linux-lab-",
+        "no room: pve1: ",
+        " → GCP",
         "all served, nothing left",
+        "since the lab was full",
+        "still there",
         "27 served, 3 cancelled before they started, of 30",
         "0 broken",
         "left        nothing",
@@ -44,9 +54,22 @@ fn a_demo_serves_its_jobs_leaves_nothing_and_tells_no_secret() {
     assert!(!out.contains('\u{1b}') && !err.contains('\u{1b}'), "escape codes");
 
     wirecheck(&wire);
+    overflows_and_comes_back(&out);
     let log = fs::read_to_string(log).unwrap();
     assert!(log.contains("job gets a slot"), "{log}");
     secrets_given_out(&wire).assert_absent(&[("stdout", &out), ("stderr", &err), ("log", &log)]);
+}
+
+/// Some jobs overflow to the cloud, and later ones are in the lab again.
+fn overflows_and_comes_back(out: &str) {
+    let overflowed = out.find(" → GCP").unwrap();
+    let cloned_again = out.rfind("is cloned as 9").unwrap();
+    assert!(overflowed < cloned_again, "{out}");
+    let ran = out.lines().find(|line| line.starts_with("  ran  ")).unwrap();
+    let counts: Vec<u32> = ran.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [in_lab, in_cloud, overflowed] = counts[..] else { panic!("{ran}") };
+    assert_eq!(in_lab + in_cloud, 27, "{ran}");
+    assert!(in_lab > 0 && overflowed > 0, "{ran}");
 }
 
 /// The tokens and JIT configurations that the simulated GitHub gave out.

@@ -42,7 +42,16 @@ fn wrong_slots() -> Vec<(Attributes, &'static str)> {
     vec![
         (vec![("phase", text("dancing"))], "phase is no valid name"),
         (vec![("phase", text("booting"))], "its machine is missing"),
-        (machine().into_iter().take(2).collect(), "its machine is incomplete"),
+        (machine().into_iter().take(1).collect(), "its machine is incomplete"),
+        ([machine(), vec![("phase", text("creating"))]].concat(), "step is missing"),
+        (
+            [
+                machine(),
+                vec![("phase", text("creating")), ("step", text("dancing")), ("leased_until", number(1))],
+            ]
+            .concat(),
+            "no step of making a VM",
+        ),
         (vec![("runner", text("somebody-elses"))], "runner is no valid name"),
         (vec![("runner", text("prod-linux-gpu-0099-aaaaaaaaaaaa"))], "its contents belong to another key"),
         (vec![("spare_since", number(5))], "it has a job and is spare"),

@@ -231,7 +231,8 @@ async fn what_a_runner_is_for_changes_only_before_it_has_a_job_and_from_what_was
     for (index, road) in (0..).zip(roads()) {
         let job = 100 + u64::from(index);
         let slot = story.taken(index, job, &road).await;
-        let may = matches!(slot.phase, Phase::Reserved | Phase::Booting { .. } | Phase::Idle { .. });
+        use Phase::{Booting, Creating, Idle, Reserved};
+        let may = matches!(slot.phase, Reserved | Creating { .. } | Booting { .. } | Idle { .. });
         let as_read_wrong = Slot { purpose: Purpose::Job(JobId(1)), ..slot.clone() };
         assert_eq!(story.ledger.repurpose(&as_read_wrong, spare).await.unwrap(), Moved::No);
         for purpose in [spare, Purpose::Spare { since: at(4_500) }, Purpose::Job(JobId(7))] {
@@ -251,6 +252,9 @@ async fn what_a_runner_is_for_changes_only_before_it_has_a_job_and_from_what_was
 fn any_event() -> impl Strategy<Value = Option<SlotEvent>> {
     prop_oneof![
         3 => (1..5u64).prop_map(placed).prop_map(Some),
+        1 => (3_000..9_000u64).prop_map(|until| Some(making(MakingStep::Starting, until))),
+        1 => (3_000..9_000u64).prop_map(|until| Some(SlotEvent::TakenUp { leased_until: at(until) })),
+        1 => Just(Some(handed_over())),
         2 => Just(Some(SlotEvent::Online)),
         2 => (1..5u64).prop_map(started).prop_map(Some),
         1 => Just(Some(SlotEvent::Ended)),

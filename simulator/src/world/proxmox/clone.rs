@@ -133,7 +133,8 @@ impl World {
             files: std::collections::BTreeMap::new(),
             ..vm
         };
-        let text = format!("{} is cloned as {newid} on {}", vm.name(), vm.node);
+        let node = plan.target.as_deref().unwrap_or(&vm.node);
+        let text = format!("{} is cloned as {newid} on {node}", vm.name());
         self.proxmox.insert_vm(vm);
         self.note(now, HappeningKind::VmAsked, text);
         Ok(id)
