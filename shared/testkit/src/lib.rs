@@ -25,4 +25,4 @@ mod wirecheck;
 
 pub use binaries::{binary, example};
 pub use wait::{wait_for, wait_for_value};
-pub use wirecheck::wirecheck;
+pub use wirecheck::{wirecheck, wirecheck_new};

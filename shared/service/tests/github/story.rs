@@ -1,6 +1,5 @@
 //! A world, a client for it, and what passed between them.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +12,7 @@ use mayfly_core::policy::{Platform, Pool, Scope};
 use mayfly_service::config::{GitHubConfig, GitHubLogin};
 use mayfly_service::github::{GitHub, GitHubError, Registration};
 use mayfly_service::secret::SecretSource;
-use mayfly_testkit::wirecheck;
+use mayfly_testkit::wirecheck_new;
 use serde_json::Value;
 use simulator::{Api, Fault, Method, Request, RunnerView, ServeOptions, Settings, Simulator};
 
@@ -174,41 +173,11 @@ impl Story {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Nothing in the story may have asked for what is not published. The checker takes a while, so it gets only such
-    /// calls as no story had before.
+    /// Nothing in the story may have asked for what is not published.
     pub fn end(self) {
-        static CHECKED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
         let violations = self.world.with(|world, _| world.violations().to_vec());
         assert!(violations.is_empty(), "{violations:#?}");
-        let mut traffic = self.traffic();
-        let mut checked = CHECKED.lock().unwrap();
-        traffic.retain(|call| checked.insert(shape(call)));
-        drop(checked);
-        let lines: Vec<String> = traffic.iter().map(Value::to_string).collect();
-        wirecheck(&self.file("unchecked.jsonl", &lines.join("\n")));
-    }
-}
-
-/// A call without its values, except for those that a description restricts.
-fn shape(value: &Value) -> String {
-    match value {
-        Value::Object(fields) => {
-            let field = |(name, value): (&String, &Value)| match name.as_str() {
-                "api" | "method" | "status" => format!("{name}={value}"),
-                "path" => {
-                    format!("{name}={}", value.to_string().replace(|sign: char| sign.is_ascii_digit(), ""))
-                }
-                _ => format!("{name}:{}", shape(value)),
-            };
-            fields.iter().map(field).collect::<Vec<_>>().join(" ")
-        }
-        Value::Array(values) => {
-            values.iter().map(shape).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
-        }
-        Value::Null => "null".to_owned(),
-        Value::Bool(_) => "bool".to_owned(),
-        Value::Number(_) => "number".to_owned(),
-        Value::String(_) => "text".to_owned(),
+        wirecheck_new(&self.directory.join(WIRE_LOG));
     }
 }
 

@@ -1,0 +1,7 @@
+//! The Proxmox provider against the simulated cluster, over real HTTP.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod crowd;
+mod life;
+mod logs;
+mod story;
