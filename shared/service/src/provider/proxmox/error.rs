@@ -13,6 +13,9 @@ use serde::Deserialize;
 /// The longest text of Proxmox's that is handed on, in characters.
 const TEXT_LENGTH_MAX: usize = 400;
 
+/// The privilege to change a VM's tags.
+const OPTIONS: &str = "VM.Config.Options";
+
 /// A call or a task that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
@@ -132,7 +135,9 @@ impl Error {
                  exists and has not expired?"
             )),
             Kind::Forbidden { path: Some(path), privilege: Some(privilege) } => {
-                let privilege = privilege.replace('|', " or ");
+                // Any of them opens a configuration, but each is for some options only: ours are tags.
+                let opens = privilege.split('|').any(|each| each == OPTIONS);
+                let privilege = if opens { OPTIONS.to_owned() } else { privilege.replace('|', " or ") };
                 Some(format!(
                     "give the token's role the privilege {privilege} on {path} (a token has it only if its user has \
                      it too)"

@@ -134,9 +134,19 @@ impl Http {
             Ok(answer) => self.answered(answer).await,
             Err(error) => match tls::fault(&error) {
                 Some(fault) => Err(self.untrusted(&fault, limit.saturating_sub(started.elapsed())).await),
-                None => Err(unanswered(&error)),
+                None => Err(self.unreached(unanswered(&error))),
             },
         }
+    }
+
+    /// Where there is no connection at all, the address may be wrong.
+    fn unreached(&self, mut error: Error) -> Error {
+        if error.kind == Kind::NotSent {
+            let ProxmoxSettings { provider, url, .. } = &self.settings;
+            let advice = format!("is `providers.{provider}.url` ({url}) right, and to be reached from here?");
+            error.why = format!("{}; {advice}", error.why);
+        }
+        error
     }
 
     fn request(
