@@ -328,7 +328,7 @@ impl Mayfly {
     /// The job queues again and its slot is free, in this order: a job is never without a place.
     async fn give_back(&self, errand: Errand<'_>, why: String) -> Provisioned {
         let Errand { pool, slot, want, .. } = errand;
-        tracing::error!(pool = %pool.name, job = shown(want), runner = %slot.runner, why, "no VM made");
+        tracing::warn!(pool = %pool.name, job = shown(want), runner = %slot.runner, why, "no VM made");
         let given: Result<(), StoreError> = async {
             // A sweep may have taken the slot over: then the job is its business.
             if self.ledger.slot_of(&slot.runner).await?.is_none() {

@@ -24,7 +24,9 @@ async fn a_job_runs_on_a_clone_of_its_own_and_the_clone_goes() {
     let calls = |endpoint: &str| stage.calls(&format!("proxmox.{endpoint}"));
     assert_eq!((calls("clone"), calls("set_config"), calls("start"), calls("delete")), (1, 1, 1, 1));
     // Where the guest has powered off by then there is no plug to pull.
-    assert!(calls("file_write") == 2 && calls("stop") <= 1, "{}", stage.story());
+    assert!(calls("file_write") == 2 && calls("status") == 1 && calls("stop") <= 1, "{}", stage.story());
+    // Two functions looked at the cluster at most, and at the template once.
+    assert!(calls("config") <= 1 && calls("resources") <= 2, "{}", stage.story());
     assert_eq!((stage.calls("github.jitconfig"), stage.calls("github.delete_runner")), (1, 0));
     stage.curtain().await;
 }

@@ -39,7 +39,9 @@ async fn a_removed_pool_ends_its_job_and_leaves_nothing() {
     let mut stage = Stage::set(plot).await;
     stage.sweep().await;
     let job = stage.queue_for(&WINDOWS, Duration::from_secs(4));
-    stage.until("its job runs", |world| busy(world) == 1).await;
+    stage.until("its job runs", |world| busy(world) == 1 && world.deliveries_pending() == 0).await;
+    let told = || stage.webhook.idle();
+    mayfly_testkit::wait_for("the function to be told", Duration::from_secs(20), told).await.unwrap();
     stage.reconfigure(|plot| plot.pools.truncate(1)).await;
 
     let report = stage.sweep().await;

@@ -9,14 +9,17 @@ use mayfly_core::room::{Claim, Demand, Found, choose, room, standing, steady};
 use super::look::Seen;
 use super::{Proxmox, is_past};
 use crate::clock;
-use crate::provider::CreateError;
+use crate::provider::{CreateError, PassedOver};
 use crate::store::StoreError;
 
-/// A claim that others were quicker with is made again so often.
-const TRIES: usize = 24;
-/// The longest wait before the next try of a claim doubles from here, up to that.
+/// A claim that others were quicker with is made again so often, as long as there is time.
+const TRIES: usize = 100;
+/// The wait before the next try of a claim doubles from here, up to that: with a hundred who choose at once, some fifty
+/// claims a second get through.
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
-const PAUSE_MOST: Duration = Duration::from_millis(320);
+const PAUSE_MOST: Duration = Duration::from_millis(640);
+/// A claim is given back in so many tries, or ends by itself.
+const RELEASES: usize = 24;
 
 impl Proxmox {
     /// Chooses a place for the VM of that name, and claims it.
@@ -73,14 +76,15 @@ impl Proxmox {
             pause = (pause * 2).min(PAUSE_MOST);
         }
         *kept = Some(known);
-        Err(CreateError::Unavailable("too many others are choosing a place at the same time".to_owned()))
+        let why = "too many others were choosing a place at the same time".to_owned();
+        Err(CreateError::NoRoom(vec![PassedOver { place: provider.to_string(), why, full: false }]))
     }
 
     /// Gives back what was claimed for a VM that is not made, or gone. If that fails, the claim ends by itself.
     pub(super) async fn release(&self, name: &str) {
         let released = async {
             let mut kept = self.room.lock().await;
-            for _ in 0..TRIES {
+            for _ in 0..RELEASES {
                 let known = match kept.take() {
                     Some(known) => known,
                     None => self.ledger.room(self.provider()).await?,
