@@ -161,8 +161,16 @@ pub enum SlotEvent {
         vm: VmPlace,
         /// How far it is.
         step: MakingStep,
+        /// The lease that whoever says so holds; `None` for the first one, of a slot that has just been taken. Who has lost
+        /// it, because it was frozen for too long, is not believed.
+        held: Option<Timestamp>,
         /// Until when an invocation is at it.
         leased_until: Timestamp,
+    },
+    /// Whoever makes the VM in steps says that it comes to nothing: it is to be deleted.
+    GivenUp {
+        /// The lease that it holds.
+        held: Timestamp,
     },
     /// An invocation takes up the making of a VM that nobody is at any more.
     TakenUp {
@@ -256,7 +264,7 @@ impl SlotEvent {
         match self {
             Self::Placed { .. } => &[Reserved, Creating, Booting],
             Self::Making { .. } => &[Reserved, Creating],
-            Self::TakenUp { .. } | Self::HandedOver { .. } => &[Creating],
+            Self::TakenUp { .. } | Self::GivenUp { .. } | Self::HandedOver { .. } => &[Creating],
             Self::Online => &[Booting],
             Self::Started { .. } => &[Reserved, Creating, Booting, Idle, Busy],
             Self::Ended => &[Reserved, Creating, Booting, Idle, Busy],
@@ -319,6 +327,18 @@ impl Slot {
         }
     }
 
+    /// Until when somebody is at a VM that is made in steps.
+    pub fn lease(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Creating { leased_until, .. } => Some(leased_until),
+            Phase::Reserved
+            | Phase::Booting { .. }
+            | Phase::Idle { .. }
+            | Phase::Busy { .. }
+            | Phase::Deleting { .. } => None,
+        }
+    }
+
     /// The slot after an event; refused when the event makes no sense in its phase.
     pub fn apply(&self, event: &SlotEvent, now: Timestamp) -> Result<Slot, Refused> {
         let kind = self.phase.kind();
@@ -330,7 +350,11 @@ impl Slot {
             SlotEvent::Placed { machine } => {
                 (self.purpose, Phase::Booting { machine: machine.clone(), since: now })
             }
-            SlotEvent::Making { vm, step, leased_until } => {
+            SlotEvent::Making { held, .. } if self.lease() != *held => return Err(Refused { phase: kind }),
+            SlotEvent::GivenUp { held } if self.lease() != Some(*held) => {
+                return Err(Refused { phase: kind });
+            }
+            SlotEvent::Making { vm, step, leased_until, .. } => {
                 let machine = Machine { vm: vm.clone(), runner_id: None };
                 (self.purpose, Phase::Creating { machine, step: step.clone(), leased_until: *leased_until })
             }
@@ -364,7 +388,7 @@ impl Slot {
                 }
                 (Purpose::Job(*job), Phase::Busy { machine, since: now })
             }
-            SlotEvent::Ended | SlotEvent::Retired => {
+            SlotEvent::Ended | SlotEvent::Retired | SlotEvent::GivenUp { .. } => {
                 (self.purpose, Phase::Deleting { machine, since: now, watched_until: None })
             }
             SlotEvent::Watched { until } => {
@@ -382,6 +406,7 @@ impl Slot {
             SlotEvent::Placed { .. }
             | SlotEvent::Making { .. }
             | SlotEvent::TakenUp { .. }
+            | SlotEvent::GivenUp { .. }
             | SlotEvent::HandedOver { .. }
             | SlotEvent::Online
             | SlotEvent::Ended

@@ -12,11 +12,17 @@ fn taken() -> Slot {
     slot(3, 1, idle()).taken(at(5)).unwrap()
 }
 
+fn making(held: Option<Timestamp>) -> SlotEvent {
+    SlotEvent::Making { vm: machine().vm, step: MakingStep::Starting, held, leased_until: at(40) }
+}
+
 fn all_events() -> Vec<SlotEvent> {
     vec![
         SlotEvent::Placed { machine: machine() },
-        SlotEvent::Making { vm: machine().vm, step: MakingStep::Starting, leased_until: at(40) },
+        making(None),
+        making(Some(at(5))),
         SlotEvent::TakenUp { leased_until: at(40) },
+        SlotEvent::GivenUp { held: at(5) },
         SlotEvent::HandedOver { runner_id: RunnerId(5) },
         SlotEvent::Online,
         SlotEvent::Started { job: JobId(9) },
@@ -45,15 +51,15 @@ fn the_table_of_transitions() {
         })
         .collect();
     let expected = [
-        "         placed   making   taken up handed   online   started  ended    retired  watched  taken",
-        "reserved booting  creating -        -        -        busy     deleting deleting -        -",
-        "creating booting  creating creating booting  -        busy     deleting deleting -        -",
-        "booting  booting  -        -        -        idle     busy     deleting deleting -        busy",
-        "idle     -        -        -        -        -        busy     deleting deleting -        busy",
-        "busy     -        -        -        -        -        -        deleting -        -        -",
-        "deleting -        -        -        -        -        -        -        -        deleting -",
+        "         placed   making   goes on  taken up given up handed   online   started  ended    retired  watched  taken",
+        "reserved booting  creating -        -        -        -        -        busy     deleting deleting -        -",
+        "creating booting  -        creating creating deleting booting  -        busy     deleting deleting -        -",
+        "booting  booting  -        -        -        -        -        idle     busy     deleting deleting -        busy",
+        "idle     -        -        -        -        -        -        -        busy     deleting deleting -        busy",
+        "busy     -        -        -        -        -        -        -        -        deleting -        -        -",
+        "deleting -        -        -        -        -        -        -        -        -        -        deleting -",
         // With a job that is not known.
-        "busy     -        -        -        -        -        busy     deleting -        -        -",
+        "busy     -        -        -        -        -        -        -        busy     deleting -        -        -",
     ];
     assert_eq!(table.len() + 1, expected.len());
     for (row, expected) in table.iter().zip(&expected[1..]) {
@@ -108,6 +114,9 @@ fn a_vm_that_is_made_in_steps_is_one_invocations_at_a_time() {
     let leased = slot(3, 1, creating(MakingStep::WaitingForAgent, 20));
     assert!(leased.apply(&until(at(60)), at(20)).is_err(), "it is leased until then");
     let taken_up = leased.apply(&until(at(60)), at(21)).unwrap();
+    for late in [making(Some(at(20))), SlotEvent::GivenUp { held: at(20) }] {
+        assert!(taken_up.apply(&late, at(22)).is_err(), "whoever was at it before is not believed any more");
+    }
     assert_eq!(taken_up.phase, creating(MakingStep::WaitingForAgent, 60));
 }
 

@@ -17,6 +17,12 @@ pub fn working_deadline(end: Instant) -> Instant {
 /// What it takes to write down where one has stopped.
 const STOPPING: Duration = Duration::from_secs(2);
 
+/// The moment of a deadline, in whole milliseconds.
+pub fn moment_of(deadline: Instant) -> Timestamp {
+    let left = deadline.saturating_duration_since(Instant::now());
+    crate::store::to_milliseconds(mayfly_core::slot::later(now(), left))
+}
+
 /// The moment of an invocation's deadline, which Lambda gives in epoch milliseconds.
 pub fn instant_at(deadline_ms: u64) -> Instant {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());

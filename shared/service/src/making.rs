@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use mayfly_core::ids::RunnerId;
 use mayfly_core::policy::{Placement, Pool, ProxmoxPlacement};
-use mayfly_core::slot::{MakingStep, Phase, Slot, SlotEvent, VmPlace, later};
+use mayfly_core::slot::{MakingStep, Phase, Slot, SlotEvent, VmPlace, earlier, later};
 
 use crate::clock;
 use crate::github::{GitHubError, Registration};
@@ -70,10 +70,13 @@ impl Mayfly {
                 Err(error) => return self.not_created(errand, placement, error).await,
             };
             let step = MakingStep::Cloning { task: cloning.task };
-            match self.record_step(errand.slot, &cloning.place, &step, lease(errand.deadline)).await {
+            match self.record_clone(errand, &cloning.place, &step).await {
                 Recorded::Ours => {}
                 // Its name is on it, so a sweep finds it.
-                Recorded::Lost => return Tried::Unclear(TAKEN_OVER.to_owned()),
+                Recorded::Lost => {
+                    tracing::warn!(runner = %errand.slot.runner, place = %cloning.place, "the slot was taken over; its VM is left for the sweep");
+                    return Tried::Unclear(TAKEN_OVER.to_owned());
+                }
                 Recorded::Unknown(error) => return Tried::Unclear(error.to_string()),
             }
             let (name, tags) = (errand.slot.runner.as_str(), cloning.tags);
@@ -90,12 +93,16 @@ impl Mayfly {
                 }
                 Reached::NotYet { step, why } => {
                     tracing::info!(pool = %errand.pool.name, runner = %errand.slot.runner, %place, %step, why, "left for the sweep");
-                    self.leave(errand.slot, &place, &step).await;
+                    self.leave(errand, &place, &step).await;
                     return Tried::Made(Created { place, passed_over: Vec::new() });
                 }
                 Reached::Failed { failure: Failure::Again, why }
                     if again > 0 && has_time(errand.deadline, pause) =>
                 {
+                    // A slot stands for one VM: there is no other before this one is gone.
+                    if let Err(left) = self.ensure_gone(errand, proxmox, &place).await {
+                        return Tried::Unclear(format!("{why}; {left}"));
+                    }
                     tracing::info!(runner = %errand.slot.runner, %place, why, "cloned again in a moment");
                     tokio::time::sleep(crate::random::jitter(pause)).await;
                     pause *= 2;
@@ -120,27 +127,41 @@ impl Mayfly {
         failure: Failure,
         why: String,
     ) -> Tried {
-        let Errand { pool, slot, deadline, .. } = errand;
+        let Errand { pool, slot, .. } = errand;
         tracing::error!(pool = %pool.name, runner = %slot.runner, %place, why, "its VM comes to nothing");
         if failure == Failure::Full {
             self.cool(pool, placement, &[PassedOver { place: kind.place(), why: why.clone(), full: true }])
                 .await;
         }
+        match self.ensure_gone(errand, proxmox, place).await {
+            Ok(()) => Tried::PassedOver(Passed { why, crowded: failure == Failure::Again }),
+            Err(left) => Tried::Unclear(format!("{why}; {left}")),
+        }
+    }
+
+    /// Deletes what there is of a VM and waits until it is gone. Where that takes too long its slot goes with it, and why is
+    /// said.
+    async fn ensure_gone(
+        &self,
+        errand: Errand<'_>,
+        proxmox: &Proxmox,
+        place: &VmPlace,
+    ) -> Result<(), String> {
+        let Errand { slot, deadline, lease, .. } = errand;
         let gone = async {
             let going = proxmox.delete(slot.runner.as_str(), Some(place), deadline).await?;
             proxmox.wait_gone(&going, deadline).await
         };
         let left = match Box::pin(gone).await {
-            Ok(Deletion::Gone) => {
-                return Tried::PassedOver(Passed { why, crowded: failure == Failure::Again });
-            }
+            Ok(Deletion::Gone) => return Ok(()),
             Ok(Deletion::UnderWay) => "what there is of it is being deleted".to_owned(),
             Err(error) => error.to_string(),
         };
-        if let Err(error) = self.ledger.slot_event(&slot.runner, &SlotEvent::Ended, clock::now()).await {
+        let event = SlotEvent::GivenUp { held: lease };
+        if let Err(error) = self.ledger.slot_event(&slot.runner, &event, clock::now()).await {
             tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep");
         }
-        Tried::Unclear(format!("{why}; {left}"))
+        Err(left)
     }
 
     /// A sweep takes a half made VM further, unless somebody else is at it.
@@ -150,12 +171,12 @@ impl Mayfly {
         slot: &Slot,
         turn: Turn,
     ) -> Result<Option<String>, StoreError> {
-        let deadline = self.making_until(pool, slot, turn);
-        let event = SlotEvent::TakenUp { leased_until: lease(deadline) };
+        let errand = self.errand_of_sweep(pool, slot, turn);
+        let event = SlotEvent::TakenUp { leased_until: errand.lease };
         if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? == Moved::No {
             return Ok(None);
         }
-        self.go_on(pool, slot, deadline).await.map(Some)
+        self.go_on(errand).await.map(Some)
     }
 
     /// A sweep found a clone that nobody recorded: it is recorded, and taken further.
@@ -166,20 +187,21 @@ impl Mayfly {
         vm: &VmPlace,
         turn: Turn,
     ) -> Result<Option<String>, StoreError> {
-        let deadline = self.making_until(pool, slot, turn);
-        let step = MakingStep::Cloning { task: None };
-        let event = SlotEvent::Making { vm: vm.clone(), step, leased_until: lease(deadline) };
+        let errand = self.errand_of_sweep(pool, slot, turn);
+        let (vm, step) = (vm.clone(), MakingStep::Cloning { task: None });
+        let event = SlotEvent::Making { vm, step, held: None, leased_until: errand.lease };
         match self.ledger.slot_event(&slot.runner, &event, clock::now()).await? {
             Moved::No => Ok(None),
-            Moved::From(_) => match slot.apply(&event, clock::now()) {
-                Ok(slot) => self.go_on(pool, &slot, deadline).await.map(Some),
+            Moved::From(before) => match before.apply(&event, clock::now()) {
+                Ok(slot) => self.go_on(Errand { slot: &slot, ..errand }).await.map(Some),
                 Err(_) => Ok(None),
             },
         }
     }
 
     /// Takes a half made VM, which is leased to us, as far as there is time for; what became of it.
-    async fn go_on(&self, pool: &Pool, slot: &Slot, deadline: Instant) -> Result<String, StoreError> {
+    async fn go_on(&self, errand: Errand<'_>) -> Result<String, StoreError> {
+        let Errand { pool, slot, deadline, .. } = errand;
         let Phase::Creating { machine, step, .. } = &slot.phase else {
             return Ok("nothing: it is made already".to_owned());
         };
@@ -187,7 +209,6 @@ impl Mayfly {
         let Some(Provider::Proxmox(proxmox)) = self.provider(&place.provider) else {
             return Ok("left alone: its provider is not configured any more".to_owned());
         };
-        let errand = Errand { pool, slot, want: Want::Warm, deadline };
         // Whoever was at it before may have handed it over, and not have lived to say so.
         match self.github.find(&pool.scope, slot.runner.as_str(), None, deadline).await {
             Ok(Some(runner)) if runner.online || runner.busy => {
@@ -196,7 +217,7 @@ impl Mayfly {
             }
             Ok(_) => {}
             Err(error) => {
-                self.leave(slot, place, step).await;
+                self.leave(errand, place, step).await;
                 return Ok(format!("left for the next sweep: {error}"));
             }
         }
@@ -213,7 +234,7 @@ impl Mayfly {
                 }
             },
             Reached::NotYet { step, why } => {
-                self.leave(slot, place, &step).await;
+                self.leave(errand, place, &step).await;
                 Ok(format!("left for the next sweep, {step}: {why}"))
             }
             Reached::Failed { failure, why } => {
@@ -225,8 +246,10 @@ impl Mayfly {
                     self.failed(pool, Stage::Create, &why).await;
                 }
                 // The next sweep finds it gone, and makes another.
-                self.ledger.slot_event(&slot.runner, &SlotEvent::Ended, clock::now()).await?;
-                self.delete_vm_of(slot, deadline).await;
+                let event = SlotEvent::GivenUp { held: errand.lease };
+                if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? != Moved::No {
+                    self.delete_vm_of(slot, deadline).await;
+                }
                 Ok(format!("it is given up: {why}"))
             }
         }
@@ -285,26 +308,32 @@ impl Mayfly {
         if matches!(error, NotHandedOver::Lost) {
             return Tried::Unclear(error.to_string());
         }
-        self.leave(errand.slot, &place, &MakingStep::WaitingForAgent).await;
+        self.leave(errand, &place, &MakingStep::WaitingForAgent).await;
         Tried::Made(Created { place, passed_over: Vec::new() })
+    }
+
+    /// Writes down that a clone was begun, for a slot that was reserved, or whose clone before this one came to nothing.
+    async fn record_clone(&self, errand: Errand<'_>, vm: &VmPlace, step: &MakingStep) -> Recorded {
+        match self.record_step(errand, (vm, step), None, errand.lease).await {
+            Recorded::Lost => self.record_step(errand, (vm, step), Some(errand.lease), errand.lease).await,
+            recorded @ (Recorded::Ours | Recorded::Unknown(_)) => recorded,
+        }
     }
 
     async fn record_step(
         &self,
-        slot: &Slot,
-        vm: &VmPlace,
-        step: &MakingStep,
+        errand: Errand<'_>,
+        (vm, step): (&VmPlace, &MakingStep),
+        held: Option<Timestamp>,
         leased_until: Timestamp,
     ) -> Recorded {
-        let event = SlotEvent::Making { vm: vm.clone(), step: step.clone(), leased_until };
-        match self.ledger.slot_event(&slot.runner, &event, clock::now()).await {
+        let runner = &errand.slot.runner;
+        let event = SlotEvent::Making { vm: vm.clone(), step: step.clone(), held, leased_until };
+        match self.ledger.slot_event(runner, &event, clock::now()).await {
             Ok(Moved::From(_)) => Recorded::Ours,
-            Ok(Moved::No) => {
-                tracing::warn!(runner = %slot.runner, place = %vm, "the slot was taken over; its VM is left for the sweep");
-                Recorded::Lost
-            }
+            Ok(Moved::No) => Recorded::Lost,
             Err(error) => {
-                tracing::warn!(runner = %slot.runner, place = %vm, %error, "a step of making a VM is not recorded");
+                tracing::warn!(%runner, place = %vm, %error, "a step of making a VM is not recorded");
                 Recorded::Unknown(error)
             }
         }
@@ -313,32 +342,25 @@ impl Mayfly {
     /// A VM that turned out to be elsewhere is written down there: what comes after its making has to find it.
     async fn note_place(&self, errand: Errand<'_>, before: &VmPlace, now: &VmPlace) {
         if before != now {
-            self.record_step(errand.slot, now, &MakingStep::Starting, lease(errand.deadline)).await;
+            let place = (now, &MakingStep::Starting);
+            self.record_step(errand, place, Some(errand.lease), errand.lease).await;
         }
     }
 
     /// Nobody is at the VM any more: the next sweep need not wait for the lease to end.
-    async fn leave(&self, slot: &Slot, vm: &VmPlace, step: &MakingStep) {
-        self.record_step(slot, vm, step, before_now()).await;
+    async fn leave(&self, errand: Errand<'_>, vm: &VmPlace, step: &MakingStep) {
+        let over = earlier(clock::now(), Duration::from_millis(1));
+        self.record_step(errand, (vm, step), Some(errand.lease), over).await;
     }
 
-    /// Until when a sweep is at a VM.
-    fn making_until(&self, pool: &Pool, slot: &Slot, turn: Turn) -> Instant {
+    /// A sweep's turn at a VM: not for long, and no longer than the VM has.
+    fn errand_of_sweep<'a>(&self, pool: &'a Pool, slot: &'a Slot, turn: Turn) -> Errand<'a> {
         let end = later(slot.reserved_at, pool.boot_timeout);
         let left = Duration::try_from(end.duration_since(clock::now())).unwrap_or_default();
         let patience = self.policy.timing.step_timeout / SWEEP_PART;
-        turn.deadline.min(Instant::now() + patience.min(left).max(SWEEP_LEAST))
+        let deadline = turn.deadline.min(Instant::now() + patience.min(left).max(SWEEP_LEAST));
+        Errand { pool, slot, want: Want::Warm, deadline, lease: clock::moment_of(deadline) }
     }
-}
-
-/// The moment of a deadline.
-fn lease(deadline: Instant) -> Timestamp {
-    later(clock::now(), deadline.saturating_duration_since(Instant::now()))
-}
-
-/// A lease that is over.
-fn before_now() -> Timestamp {
-    mayfly_core::slot::earlier(clock::now(), Duration::from_millis(1))
 }
 
 fn has_time(deadline: Instant, pause: Duration) -> bool {

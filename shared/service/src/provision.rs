@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use jiff::Timestamp;
 use mayfly_core::gate::PoolState;
 use mayfly_core::ids::{InstallationId, JobId, RunnerId};
 use mayfly_core::job::{Moment, Waiting};
@@ -65,6 +66,8 @@ pub(crate) struct Errand<'a> {
     pub want: Want<'a>,
     /// Until when there is time for it.
     pub deadline: Instant,
+    /// The same moment, as the lease on a VM that is made in steps says it.
+    pub lease: Timestamp,
 }
 
 /// What one placement answered.
@@ -101,7 +104,7 @@ impl Mayfly {
     ) -> Provisioned {
         // A sweep takes the slot up after `step_timeout`: whoever is at it has stopped well before.
         let deadline = turn.deadline.min(Instant::now() + self.policy.timing.step_timeout.mul_f64(0.75));
-        let errand = Errand { pool, slot, want, deadline };
+        let errand = Errand { pool, slot, want, deadline, lease: clock::moment_of(deadline) };
         let first = self.placements(pool).next().map(|(_, at)| at);
         // A VM that is made in steps gets its registration with the last one, so that it is fresh then; only what would be
         // refused is looked at before.
@@ -149,7 +152,7 @@ impl Mayfly {
     }
 
     pub(crate) async fn register(&self, errand: Errand<'_>) -> Result<Registration, GitHubError> {
-        let Errand { pool, slot, want, deadline } = errand;
+        let Errand { pool, slot, want, deadline, .. } = errand;
         self.github.register(pool, &slot.runner, want.installation(), deadline).await
     }
 

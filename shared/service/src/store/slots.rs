@@ -33,8 +33,11 @@ impl Ledger {
             // A busy runner's job is filled in where it is not known.
             SlotEvent::Started { .. } => " AND (phase <> :busy OR attribute_exists(spare_since))",
             SlotEvent::TakenUp { .. } => " AND leased_until < :now",
+            SlotEvent::Making { held: None, .. } => " AND attribute_not_exists(leased_until)",
+            SlotEvent::Making { held: Some(_), .. } | SlotEvent::GivenUp { .. } => {
+                " AND leased_until = :held"
+            }
             SlotEvent::Placed { .. }
-            | SlotEvent::Making { .. }
             | SlotEvent::HandedOver { .. }
             | SlotEvent::Online
             | SlotEvent::Ended
@@ -67,7 +70,7 @@ impl Ledger {
                  displaced = if_not_exists(job, if_not_exists(displaced, :job)), job = :job \
                  REMOVE spare_since, step, task, leased_until"
             }
-            SlotEvent::Ended | SlotEvent::Retired => {
+            SlotEvent::Ended | SlotEvent::Retired | SlotEvent::GivenUp { .. } => {
                 "SET phase = :deleting, since = :now REMOVE watched_until, step, task, leased_until"
             }
             SlotEvent::Watched { .. } => "SET watched_until = :until",
@@ -78,6 +81,7 @@ impl Ledger {
             SlotEvent::Making { .. } | SlotEvent::HandedOver { .. } => write,
             SlotEvent::Placed { .. }
             | SlotEvent::TakenUp { .. }
+            | SlotEvent::GivenUp { .. }
             | SlotEvent::Online
             | SlotEvent::Started { .. }
             | SlotEvent::Ended
@@ -89,8 +93,9 @@ impl Ledger {
                 let write = place_values(write, &machine.vm).value(":booting", text("booting"));
                 machine.runner_id.into_iter().fold(write, |write, id| write.value(":id", number(id)))
             }
-            SlotEvent::Making { vm, step, leased_until } => {
+            SlotEvent::Making { vm, step, held, leased_until } => {
                 let write = step_values(place_values(write, vm), step);
+                let write = held.into_iter().fold(write, |write, held| write.value(":held", moment(*held)));
                 write.value(":creating", text("creating")).value(":until", moment(*leased_until))
             }
             SlotEvent::TakenUp { leased_until } => write.value(":until", moment(*leased_until)),
@@ -99,6 +104,9 @@ impl Ledger {
             }
             SlotEvent::Online => write.value(":idle", text("idle")),
             SlotEvent::Started { job } => write.value(":busy", text("busy")).value(":job", number(job)),
+            SlotEvent::GivenUp { held } => {
+                write.value(":held", moment(*held)).value(":deleting", text("deleting"))
+            }
             SlotEvent::Ended | SlotEvent::Retired => write.value(":deleting", text("deleting")),
             SlotEvent::Watched { until } => write.value(":until", moment(*until)),
         };

@@ -50,8 +50,12 @@ fn watched(until: u64) -> SlotEvent {
 }
 
 fn making(step: MakingStep, leased_until: u64) -> SlotEvent {
+    goes_on(step, None, leased_until)
+}
+
+fn goes_on(step: MakingStep, held: Option<u64>, leased_until: u64) -> SlotEvent {
     let vm = VmPlace { at: "pve1/9001".to_owned(), ..machine(1).vm };
-    SlotEvent::Making { vm, step, leased_until: at(leased_until) }
+    SlotEvent::Making { vm, step, held: held.map(at), leased_until: at(leased_until) }
 }
 
 fn handed_over() -> SlotEvent {
@@ -86,6 +90,8 @@ fn events() -> Vec<SlotEvent> {
         SlotEvent::Placed { machine: Machine { runner_id: None, ..machine(2) } },
         making(MakingStep::Cloning { task: Some("UPID:pve2".to_owned()) }, 10_000),
         making(MakingStep::WaitingForAgent, 10_000),
+        goes_on(MakingStep::WaitingForAgent, Some(4_000), 10_000),
+        SlotEvent::GivenUp { held: at(9_000) },
         SlotEvent::TakenUp { leased_until: at(10_000) },
         handed_over(),
         SlotEvent::Online,
@@ -253,6 +259,9 @@ fn any_event() -> impl Strategy<Value = Option<SlotEvent>> {
     prop_oneof![
         3 => (1..5u64).prop_map(placed).prop_map(Some),
         1 => (3_000..9_000u64).prop_map(|until| Some(making(MakingStep::Starting, until))),
+        1 => (3_000..3_004u64, 3_000..3_004u64)
+            .prop_map(|(held, until)| Some(goes_on(MakingStep::WaitingForAgent, Some(held), until))),
+        1 => (3_000..3_004u64).prop_map(|held| Some(SlotEvent::GivenUp { held: at(held) })),
         1 => (3_000..9_000u64).prop_map(|until| Some(SlotEvent::TakenUp { leased_until: at(until) })),
         1 => Just(Some(handed_over())),
         2 => Just(Some(SlotEvent::Online)),
