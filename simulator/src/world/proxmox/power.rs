@@ -37,7 +37,11 @@ impl World {
             Ok(vm) => (Some(vm.id), why_not_started(vm)),
         };
         if let Some(doom) = doom {
-            let takes = self.quickly();
+            let is_starting = self.lab_vm_at(at).is_ok_and(|vm| vm.power == Power::Starting);
+            // The first start holds the lock until the VM runs.
+            let timing = &self.settings.timing;
+            let takes =
+                if is_starting { timing.pve_start.mul_f64(1.1 + timing.jitter) } else { self.quickly() };
             let new = NewTask {
                 node: &at.node,
                 vmid: at.vmid,
