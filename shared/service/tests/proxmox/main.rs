@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod crowd;
+mod input;
 mod life;
 mod logs;
+mod place;
 mod story;

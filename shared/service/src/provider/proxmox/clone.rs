@@ -109,7 +109,10 @@ impl Proxmox {
                     fresh = true;
                     continue;
                 }
-                Found::Full(reasons) => return Err(no_room(reasons)),
+                Found::Full(reasons) => {
+                    let hidden = self.hidden(&demand, &seen).map(CreateError::Refused);
+                    return Err(hidden.unwrap_or_else(|| no_room(reasons)));
+                }
             };
             if !pause_before(vm.deadline, crate::random::jitter(PAUSE)).await {
                 return Err(CreateError::NoRoom(vec![PassedOver { full: false, ..full(placement, why) }]));
@@ -129,7 +132,7 @@ impl Proxmox {
     ) -> Demand {
         let mut demand = self.demand(placement, template, seen);
         demand.taken.extend(before.taken);
-        demand.failed = before.failed;
+        demand.failed.extend(before.failed);
         demand
     }
 

@@ -121,8 +121,11 @@ impl Proxmox {
         for placement in &self.uses.placements {
             // One that is full for another reason says so when a VM is asked for.
             let Ok(template) = self.template(placement, seen, deadline).await else { continue };
-            places.push(placement.place());
-            demands.push(self.demand(placement, &template, seen));
+            let demand = self.demand(placement, &template, seen);
+            if self.hidden(&demand, seen).is_none() {
+                places.push(placement.place());
+                demands.push(demand);
+            }
         }
         match self.rooms_for(seen, &demands).await {
             Ok(rooms) => places.into_iter().zip(rooms).collect(),

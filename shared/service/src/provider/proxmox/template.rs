@@ -19,6 +19,10 @@ const KEPT: Duration = Duration::from_secs(600);
 /// So many clones at once one storage is asked for: more than a few wait for its lock until they fail.
 const CLONES_MOST: usize = 4;
 
+/// Of a node whose figures are left out (`cluster/resources`: they are for who may see them).
+const NO_MEMORY: &str = "give the token's role the privilege Sys.Audit on /nodes, without which a node does not tell its \
+                         memory (a token has it only if its user has it too)";
+
 /// What a clone needs.
 #[derive(Debug)]
 pub(super) struct Template {
@@ -50,12 +54,14 @@ impl Proxmox {
                  VM.Audit on /vms/{vmid}?"
             ));
         };
-        if !entry.template {
-            return refused(format!("VM {vmid} is no template: `qm template {vmid}` makes it one"));
-        }
         if !seen.is_online(&entry.node) {
             let why = format!("node {}, where template {vmid} is, is offline", entry.node);
             return Err(CreateError::Full(vec![full(placement, why)]));
+        }
+        let no_template = || refused(format!("VM {vmid} is no template: `qm template {vmid}` makes it one"));
+        // Without a name the list does not tell either whether it is one; its configuration does.
+        if !entry.template && entry.name.is_some() {
+            return no_template();
         }
         let kept = {
             let templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,6 +75,9 @@ impl Proxmox {
         }
         let config = repeated(deadline, LIMIT, |limit| self.client.config(&entry.node, vmid, limit)).await;
         let config = config.map_err(|error| create_error(&error, placement, deadline))?;
+        if !config.template {
+            return no_template();
+        }
         if !config.agent {
             return refused(format!(
                 "template {vmid} has no guest agent: install it, and switch it on with `qm set {vmid} --agent 1`"
@@ -108,8 +117,25 @@ impl Proxmox {
             vmids,
             storages,
             clones_most: CLONES_MOST,
-            failed: std::collections::BTreeMap::new(),
+            failed: blind(seen).map(|node| (node.to_owned(), NO_MEMORY.to_owned())).collect(),
         }
+    }
+
+    /// What the token may not see, where no place can be chosen without it.
+    pub(super) fn hidden(&self, demand: &Demand, seen: &Seen) -> Option<String> {
+        let is_seen = |storage: &str| seen.resources.storages.iter().any(|entry| entry.storage == storage);
+        if let Some(storage) = demand.storages.iter().find(|storage| !is_seen(storage)) {
+            return Some(format!(
+                "there is no storage {storage}, or the token does not see it: is `storage` right, and has the token's \
+                 role the privilege Datastore.Audit on /storage/{storage}? (a token has it only if its user has it too)"
+            ));
+        }
+        let blind: BTreeSet<&str> = blind(seen).collect();
+        let reached = |name: &str| demand.hosts.as_ref().is_none_or(|hosts| hosts.contains(name));
+        let hosts = seen.cluster.hosts.iter().filter(|host| host.online && reached(&host.name));
+        let usable: Vec<&str> = hosts.map(|host| host.name.as_str()).collect();
+        let none_tells = !usable.is_empty() && usable.iter().all(|host| blind.contains(host));
+        none_tells.then(|| format!("no node tells its memory: {NO_MEMORY}"))
     }
 
     /// The nodes that can have a clone: the template's own, and where all its volumes are on shared storage, every other
@@ -130,6 +156,12 @@ impl Proxmox {
         let nodes = seen.cluster.hosts.iter().map(|host| host.name.clone());
         nodes.filter(|node| (wanted.is_empty() || wanted.contains(node)) && reaches(node)).collect()
     }
+}
+
+/// The nodes that are online and do not tell their memory.
+fn blind(seen: &Seen) -> impl Iterator<Item = &str> {
+    let nodes = seen.resources.nodes.iter().filter(|node| node.online && node.maxmem.is_none());
+    nodes.map(|node| node.name.as_str())
 }
 
 /// The whole placement, passed over because it is full for a while.
