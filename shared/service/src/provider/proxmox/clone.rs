@@ -8,7 +8,7 @@ use mayfly_core::room::{Demand, Found};
 use mayfly_core::slot::VmPlace;
 
 use super::answers::Upid;
-use super::client::{CloneOrder, until};
+use super::client::{CloneOrder, repeated, until};
 use super::error::{Error, Kind};
 use super::look::{KEPT, Seen};
 use super::template::{Template, create_error, full};
@@ -201,22 +201,27 @@ impl Proxmox {
         host: &str,
         deadline: Instant,
     ) -> Result<Result<Option<Upid>, Error>, CreateError> {
-        let mut lost: Option<Error> = None;
+        let (mut lost, mut why) = (false, String::new());
         for tries in 1..=TRIES_OF_LOST {
             let limit = until(deadline, CLONE_LIMIT);
             let error = match self.client.clone(&template.node, template.vmid, order, limit).await {
                 Ok(task) => return Ok(Ok(Some(task))),
                 Err(error) => error,
             };
-            let uncertain = lost.is_some() || matches!(error.kind, Kind::Lost { .. });
-            if !uncertain {
+            lost |= matches!(error.kind, Kind::Lost { .. });
+            // Proxmox writes the configuration before it begins the task: what fails then is no clear refusal.
+            if !lost && !matches!(error.kind, Kind::Other(_)) {
                 return Ok(Err(error));
             }
-            let why = lost.get_or_insert_with(|| error.clone()).why.clone();
-            match self.client.status(host, order.newid, until(deadline, LIMIT)).await {
-                Ok(status) if status.name.as_deref() == Some(order.name) => return Ok(Ok(None)),
+            if why.is_empty() {
+                why.clone_from(&error.why);
+            }
+            match self.name_of(order.newid, deadline).await {
+                Ok(Some(name)) if name == order.name => return Ok(Ok(None)),
                 // A stranger's: ours can never get that id.
-                Ok(_) => return Ok(Err(Error::new(Kind::Taken, why))),
+                Ok(Some(_)) => return Ok(Err(Error::new(Kind::Taken, why))),
+                Ok(None) if !lost => return Ok(Err(error)),
+                Ok(None) => {}
                 Err(looked) => {
                     tracing::debug!(runner = order.name, %looked, "whether it was cloned is not known")
                 }
@@ -226,8 +231,18 @@ impl Proxmox {
                 break;
             }
         }
-        let why = lost.map_or_else(String::new, |error| error.why);
         Err(CreateError::Ambiguous { place: format!("{host}/{}", order.newid), why })
+    }
+
+    /// The name of the VM that has an id now, wherever it is: a clone stands on its template's node until it is done.
+    async fn name_of(&self, vmid: u32, deadline: Instant) -> Result<Option<String>, Error> {
+        let seen = self.look(Duration::ZERO, deadline).await?;
+        let Some(vm) = seen.vm(vmid) else { return Ok(None) };
+        if vm.is_container {
+            return Ok(Some(vm.name.clone().unwrap_or_default()));
+        }
+        let status = repeated(deadline, LIMIT, |limit| self.client.status(&vm.node, vmid, limit)).await?;
+        Ok(Some(status.name.unwrap_or_default()))
     }
 }
 
