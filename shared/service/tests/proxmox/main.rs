@@ -7,4 +7,5 @@ mod input;
 mod life;
 mod logs;
 mod place;
+mod remove;
 mod story;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mayfly_core::slot::VmPlace;
 
-use super::answers::{Upid, VmStatus};
+use super::answers::{Upid, VmEntry, VmStatus};
 use super::client::{repeated, until};
 use super::error::{Error, Kind};
 use super::{LIMIT, Proxmox, address, is_past, pause_before, provider_error};
@@ -18,6 +18,8 @@ const SEEN_KEPT: Duration = Duration::from_secs(1);
 const POLL_FIRST: Duration = Duration::from_millis(300);
 const POLL_MOST: Duration = Duration::from_secs(5);
 const FAILURES_MOST: u32 = 3;
+/// The lock of a VM that is being deleted.
+const DESTROYED: &str = "destroyed";
 const DELETING: &str = "deleting a VM";
 const WAITING: &str = "waiting for a VM to be gone";
 
@@ -74,6 +76,9 @@ impl Proxmox {
             return Ok(gone);
         };
         let seen = Instant::now();
+        if status.lock.as_deref() == Some(DESTROYED) {
+            return Ok(Going { at: Some((node, vmid)), ..gone });
+        }
         if let Some(lock) = status.lock {
             let why = format!("VM {vmid} on node {node} is locked ({lock})");
             return Err(Error::new(Kind::Locked { lock }, why).advised(self.provider()));
@@ -86,7 +91,11 @@ impl Proxmox {
         // Neither is repeated here: by then another VM may have the id. A running one is never deleted by Proxmox.
         if status.running {
             match self.client.stop(&node, vmid, until(deadline, LIMIT)).await {
-                Ok(task) => _ = self.wait_for(&task, deadline).await?,
+                Ok(task) => match self.wait_for(&task, deadline).await {
+                    // Somebody else was quicker, or the task is forgotten: the delete tells.
+                    Ok(_) | Err(Error { kind: Kind::Missing, .. }) => {}
+                    Err(error) => return Err(error),
+                },
                 Err(Error { kind: Kind::NotRunning, .. }) => {}
                 Err(Error { kind: Kind::Missing, .. }) => return Ok(gone),
                 Err(error) => return Err(error),
@@ -107,10 +116,21 @@ impl Proxmox {
         deadline: Instant,
     ) -> Result<Option<(String, u32, VmStatus)>, Error> {
         let recorded = place.and_then(address);
-        if let Some((node, vmid)) = recorded
-            && let Some(status) = self.is_there(name, node, vmid, deadline).await?
-        {
-            return Ok(Some((node.to_owned(), vmid, status)));
+        if let Some((node, vmid)) = recorded {
+            match self.is_there(name, node, vmid, deadline).await {
+                Ok(Some(status)) => return Ok(Some((node.to_owned(), vmid, status))),
+                Ok(None) => {}
+                // It may have been moved from there before, and the node may have left the cluster for good.
+                Err(error) if error.kind == Kind::NodeDown => {
+                    let seen = self.look(Duration::ZERO, deadline).await?;
+                    let may_be =
+                        |vm: &VmEntry| vm.node == node && vm.name.as_deref().is_none_or(|it| it == name);
+                    if seen.vm(vmid).is_some_and(may_be) {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         }
         // A person, or the cluster, may have moved it to another node.
         let vmid = recorded.map(|(_, vmid)| vmid);
@@ -168,6 +188,7 @@ impl Proxmox {
                 Ok(false) => return Ok(Deletion::UnderWay),
                 // Somebody else was quicker, or the task is forgotten: the VM itself tells.
                 Err(Error { kind: Kind::Missing, .. }) => {}
+                Err(Error { kind: Kind::Locked { lock }, .. }) if lock == DESTROYED => {}
                 Err(error) => return Err(failed(error)),
             }
         }
