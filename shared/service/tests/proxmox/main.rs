@@ -5,6 +5,7 @@ mod crowd;
 mod faults;
 mod input;
 mod life;
+mod list;
 mod logs;
 mod place;
 mod remove;

@@ -104,7 +104,8 @@ impl Proxmox {
     /// The VM's name and pool, where its marks are ours.
     fn marked(&self, config: &VmConfig) -> Option<(String, PoolName)> {
         let deployment = &self.uses.deployment;
-        let name = config.name.clone()?;
+        // The list is late to say so.
+        let name = config.name.clone().filter(|_| !config.template)?;
         let described = marks::pool_of(config.description.as_deref().unwrap_or_default(), deployment);
         let named = marks::pool_by_name(&name, deployment);
         let pool = if marks::are_ours(&config.tags, deployment) {
