@@ -95,14 +95,15 @@ async fn a_vm_carries_its_name_its_marks_and_what_the_template_has() {
     assert_eq!(config["scsi0"].as_str().unwrap().split_once('/').unwrap().0, "ceph:base-8000-disk-0");
 
     let ready = format!("max-lifetime={}\n", LIFETIME.as_secs());
-    hand_over(&story.lab, &place, &Secret::new(JIT.to_owned())).await;
+    let jit_config = story.jit_config(&name);
+    hand_over(&story.lab, &place, &jit_config).await;
     story.with(|world, _| world.change_lab(|lab| _ = lab.privileges.insert("VM.GuestAgent.FileRead".into())));
     let read = |file: &str| {
         let (node, vmid) = place.at.split_once('/').unwrap();
         let path = format!("/nodes/{node}/qemu/{vmid}/agent/file-read");
         story.by_hand(Method::Get, &path, &[("file", file)])["content"].clone()
     };
-    assert_eq!(read("/var/lib/mayfly/jit-config"), JIT);
+    assert_eq!(read("/var/lib/mayfly/jit-config"), jit_config.expose());
     assert_eq!(read("/var/lib/mayfly/jit-config.ready"), ready);
     story.removed(&name, Some(&place)).await;
 

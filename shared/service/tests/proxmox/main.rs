@@ -9,4 +9,5 @@ mod list;
 mod logs;
 mod place;
 mod remove;
+mod steps;
 mod story;

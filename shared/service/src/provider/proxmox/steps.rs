@@ -1,5 +1,6 @@
 //! The steps after the clone was begun. Each may be done twice, and taken up by anybody who knows the VM's place.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mayfly_core::policy::Platform;
@@ -45,8 +46,8 @@ pub enum Reached {
 /// Why a VM comes to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// The clone may be asked for again: the storage's lock was held by others for too long, or somebody took the id on
-    /// another node at the same moment.
+    /// The clone may be asked for again: the lock of the storage or of the template was held by others for too long, or
+    /// somebody took the id on another node at the same moment.
     Again,
     /// There is no room for it after all: the job can be passed on to the next placement.
     Full,
@@ -117,11 +118,23 @@ impl Proxmox {
             let why = format!("`{}` is no node and id", place.at);
             return Reached::Failed { failure: Failure::Refused, why };
         };
-        if !matches!(step, MakingStep::WaitingForAgent) {
-            match self.start(node, vmid, tags, deadline).await {
+        let next = match step {
+            MakingStep::Cloning { .. } | MakingStep::Starting => MakingStep::Starting,
+            MakingStep::WaitingForAgent => MakingStep::WaitingForAgent,
+        };
+        let tags = match tags {
+            Some(tags) => tags.to_vec(),
+            None => match self.own_tags(name, node, vmid, deadline).await {
+                Ok(tags) => tags,
+                Err(error) if passes(&error) => return Reached::NotYet { step: next, why: error.why },
+                Err(error) => return failed(&error),
+            },
+        };
+        if next == MakingStep::Starting {
+            match self.start(node, vmid, &tags, deadline).await {
                 Waited::Done => {}
                 Waited::Failed(error) => return failed(&error),
-                Waited::NotYet(why) => return Reached::NotYet { step: MakingStep::Starting, why },
+                Waited::NotYet(why) => return Reached::NotYet { step: next, why },
             }
         }
         match self.wait_for_agent(node, vmid, deadline).await {
@@ -133,7 +146,7 @@ impl Proxmox {
 
     /// Waits until the lock of a clone is gone, wherever it stands meanwhile.
     async fn wait_for_unlocked(&self, name: &str, place: &mut VmPlace, deadline: Instant) -> Waited {
-        let found = std::sync::Mutex::new(place.clone());
+        let found = Mutex::new(place.clone());
         let vmid = address(place).map(|(_, vmid)| vmid);
         let unlocked = || async {
             let seen = self.look(Duration::ZERO, deadline).await?;
@@ -164,24 +177,46 @@ impl Proxmox {
     }
 
     async fn wait_for_task(&self, task: &Upid, deadline: Instant) -> Waited {
-        let done = || async move {
+        let ended = Mutex::new(None);
+        let done = || async {
             match self.client.task(task, until(deadline, LIMIT)).await? {
                 TaskState::Running => Ok(Some("its task is under way".to_owned())),
                 TaskState::Done => Ok(None),
-                TaskState::Failed(error) => Err(error),
+                // The last line of its log may not be written yet.
+                TaskState::Failed(error @ Error { kind: Kind::Lost { .. }, .. }) => Err(error),
+                // It will not go on, whatever it failed for.
+                TaskState::Failed(error) => {
+                    *ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    Ok(None)
+                }
             }
         };
-        wait_until(deadline, done).await
+        let waited = wait_until(deadline, done).await;
+        match ended.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Waited::Failed(error),
+            None => waited,
+        }
+    }
+
+    /// The tags of a VM that is taken up after a while. It may be gone by then, and its id another's.
+    async fn own_tags(
+        &self,
+        name: &str,
+        node: &str,
+        vmid: u32,
+        deadline: Instant,
+    ) -> Result<Vec<String>, Error> {
+        let config = repeated(deadline, LIMIT, |limit| self.client.config(node, vmid, limit)).await?;
+        if config.name.as_deref() == Some(name) {
+            return Ok(config.tags);
+        }
+        Err(Error::new(Kind::Missing, format!("VM {vmid} on node {node} is another's by now")))
     }
 
     /// Marks the clone as ours, and starts it.
-    async fn start(&self, node: &str, vmid: u32, tags: Option<&[String]>, deadline: Instant) -> Waited {
+    async fn start(&self, node: &str, vmid: u32, tags: &[String], deadline: Instant) -> Waited {
         let started = async {
-            let of_clone = match tags {
-                Some(_) => Vec::new(),
-                None => repeated(deadline, LIMIT, |limit| self.client.config(node, vmid, limit)).await?.tags,
-            };
-            let tags = marks::tags(&self.uses.deployment, tags.unwrap_or(&of_clone));
+            let tags = marks::tags(&self.uses.deployment, tags);
             let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
             repeated(deadline, LIMIT, |limit| self.client.set_tags(node, vmid, &tags, limit)).await?;
             repeated(deadline, LIMIT, |limit| self.client.start(node, vmid, limit)).await
@@ -192,7 +227,10 @@ impl Proxmox {
         };
         match waited {
             Waited::Failed(Error { kind: Kind::AlreadyRunning, .. }) => Waited::Done,
-            Waited::Failed(error) if passes(&error) => Waited::NotYet(error.why),
+            // Another start may hold the lock of its configuration.
+            Waited::Failed(error) if passes(&error) || error.kind == Kind::StorageLocked => {
+                Waited::NotYet(error.why)
+            }
             waited @ (Waited::Done | Waited::Failed(_) | Waited::NotYet(_)) => waited,
         }
     }
@@ -267,6 +305,7 @@ async fn wait_until<F: Future<Output = Result<Option<String>, Error>>>(
 ) -> Waited {
     let mut pause = POLL_FIRST;
     let mut failures = 0;
+    let mut last = None;
     loop {
         let why = match look().await {
             Ok(None) => return Waited::Done,
@@ -274,7 +313,8 @@ async fn wait_until<F: Future<Output = Result<Option<String>, Error>>>(
                 failures = 0;
                 why
             }
-            Err(error) if is_past(deadline) => return Waited::NotYet(error.why),
+            // That the last look was cut short says less than what the one before it saw.
+            Err(error) if is_past(deadline) => return Waited::NotYet(last.unwrap_or(error.why)),
             Err(error) if !passes(&error) => return Waited::Failed(error),
             Err(error) => {
                 failures += 1;
@@ -287,6 +327,7 @@ async fn wait_until<F: Future<Output = Result<Option<String>, Error>>>(
         if !pause_before(deadline, crate::random::jitter(pause)).await {
             return Waited::NotYet(why);
         }
+        last = Some(why);
         pause = (pause * 2).min(POLL_MOST);
     }
 }
@@ -300,18 +341,17 @@ fn passes(error: &Error) -> bool {
 
 fn failed(error: &Error) -> Reached {
     let failure = match &error.kind {
-        Kind::StorageLocked | Kind::Taken => Failure::Again,
+        // Of a clone's task: the template was locked, or the cluster without a quorum.
+        Kind::StorageLocked | Kind::Taken | Kind::Locked { .. } | Kind::NodeDown => Failure::Again,
         Kind::StorageFull | Kind::NoMemory => Failure::Full,
         Kind::Missing | Kind::NotRunning => Failure::Gone,
         kind if is_refusal(kind) => Failure::Refused,
         Kind::Unauthorized
         | Kind::Forbidden { .. }
-        | Kind::Locked { .. }
         | Kind::AlreadyRunning
         | Kind::StillRunning
         | Kind::AgentAbsent
         | Kind::AgentUnconfigured
-        | Kind::NodeDown
         | Kind::Refused
         | Kind::TooLong
         | Kind::NotSent
