@@ -97,16 +97,18 @@ impl Life<'_> {
     }
 }
 
-/// All calls of a life are struck in turn, each in a life of its own.
+/// Each call of a life is struck, in a life of its own.
 async fn lives(fault: Fault) {
+    join_all(CALLS.chunks(4).map(|calls| some_lives(fault.clone(), calls))).await;
+}
+
+async fn some_lives(fault: Fault, calls: &[&str]) {
     let story = Story::begin().await;
     story.stranger("pve1", 9000, "theirs");
-    let time = match fault {
-        Fault::HangsBefore | Fault::HangsAfter => SHORT,
-        _ => LONG,
-    };
+    let is_hanging = [Fault::HangsBefore, Fault::HangsAfter].contains(&fault);
+    let time = if is_hanging { SHORT } else { LONG };
     // A world has one queue of faults for each call: one life after the other.
-    for call in CALLS {
+    for call in calls {
         let name = story.name();
         let config = story.jit_config(&name);
         let what = format!("{fault:?} of {call}");
@@ -124,34 +126,23 @@ async fn lives(fault: Fault) {
     story.end();
 }
 
-#[tokio::test]
-async fn errors_and_limits() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_life_in_which_one_call_goes_wrong_ends_well() {
+    let retry_after = Duration::from_secs(1);
+    // Most of a life is waiting.
     join_all([
         lives(Fault::ErrorBefore(500)),
         lives(Fault::ErrorAfter(500)),
-        lives(Fault::Limited { status: 429, retry_after: Duration::from_secs(1) }),
-    ])
-    .await;
-}
-
-#[tokio::test]
-async fn busy_servers_and_slow_ones() {
-    join_all([
-        lives(Fault::Limited { status: 503, retry_after: Duration::from_secs(1) }),
+        lives(Fault::Limited { status: 429, retry_after }),
+        lives(Fault::Limited { status: 503, retry_after }),
         lives(Fault::Slow(Duration::from_millis(200))),
         lives(Fault::Garbage),
+        lives(Fault::ClosedBefore),
+        lives(Fault::ClosedAfter),
+        lives(Fault::HangsBefore),
+        lives(Fault::HangsAfter),
     ])
     .await;
-}
-
-#[tokio::test]
-async fn connections_that_close() {
-    join_all([lives(Fault::ClosedBefore), lives(Fault::ClosedAfter)]).await;
-}
-
-#[tokio::test]
-async fn calls_that_are_never_answered() {
-    join_all([lives(Fault::HangsBefore), lives(Fault::HangsAfter)]).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use mayfly_core::policy::ProxmoxPlacement;
 use mayfly_service::provider::CreateError;
 use mayfly_service::provider::proxmox::{Proxmox, ProxmoxSettings};
-use simulator::{Chance, GuestOs, Template};
+use mayfly_testkit::wait_for;
+use simulator::{Chance, GuestOs, Method, Template};
 
 use super::story::{GIB, Story, advance_clone, no_room, node_of, vmid_of};
 
@@ -26,11 +27,17 @@ impl Story {
         self.cold_with(ProxmoxSettings { nodes, ..self.settings() })
     }
 
-    /// Takes memory on a node away, 4 GiB a VM.
-    fn crowd(&self, node: &str, first: u32, vms: u32) {
+    /// Takes memory on a node away, 4 GiB a VM, and waits until the cluster's list shows it.
+    async fn crowd(&self, node: &str, first: u32, vms: u32) {
         for vmid in first..first + vms {
             self.stranger(node, vmid, &format!("theirs-{vmid}"));
         }
+        let running = || {
+            let all = self.by_hand(Method::Get, "/cluster/resources", &[]);
+            let on_node = all.as_array().unwrap().iter().filter(|each| each["node"] == node);
+            on_node.filter(|each| each["status"] == "running").count() >= vms as usize
+        };
+        wait_for("the list to show them", Duration::from_secs(10), running).await.unwrap();
     }
 
     fn every_node(&self, online: bool, nodes: &[&str]) {
@@ -106,9 +113,9 @@ async fn an_id_that_was_given_back_is_rarely_the_next() {
     let story = Story::begin().await;
     let mut ids = BTreeSet::new();
     for _ in 0..5 {
-        let (name, place) = story.made().await;
-        story.removed(&name, Some(&place)).await;
-        ids.insert(vmid_of(&place));
+        let (name, begun) = story.cloned().await;
+        story.removed(&name, Some(&begun.place)).await;
+        ids.insert(vmid_of(&begun.place));
     }
     // Of 1000 ids: that two of five agree happens once in a hundred times, three once in a hundred thousand.
     assert!(ids.len() >= 4, "{ids:?}");
@@ -118,9 +125,9 @@ async fn an_id_that_was_given_back_is_rarely_the_next() {
 #[tokio::test]
 async fn the_node_with_most_free_memory_is_taken() {
     let story = Story::begin().await;
-    story.crowd("pve1", 200, 3);
-    story.crowd("pve2", 210, 5);
-    story.crowd("pve3", 220, 8);
+    story.crowd("pve1", 200, 3).await;
+    story.crowd("pve2", 210, 5).await;
+    story.crowd("pve3", 220, 8).await;
     // Free are 48, 40 and 28 GiB; each VM takes 8.
     let mut nodes = Vec::new();
     for _ in 0..6 {
@@ -171,7 +178,7 @@ async fn a_local_template_stays_on_its_node() {
     for _ in 0..4 {
         assert_eq!(story.place_by(&story.lab).await.0, "pve3");
     }
-    story.crowd("pve3", 300, 6);
+    story.crowd("pve3", 300, 6).await;
     let why = no_room(story.clone_of(&story.cold(), &story.name()).await);
     assert!(why.contains("pve3: 4.0 of 64.0 GiB of memory are free, 8.0 needed"), "{why}");
     assert!(why.contains("pve1: the template's storage does not reach it"), "{why}");
@@ -189,8 +196,8 @@ async fn a_storage_that_some_nodes_have_bounds_a_full_clone() {
     let mut story = story.await;
     story.placement =
         ProxmoxPlacement { full_clone: true, storage: Some("fast".to_owned()), ..story.placement.clone() };
-    story.crowd("pve1", 200, 4);
-    story.crowd("pve2", 210, 4);
+    story.crowd("pve1", 200, 4).await;
+    story.crowd("pve2", 210, 4).await;
     for _ in 0..3 {
         assert_ne!(story.place_by(&story.lab).await.0, "pve3");
     }

@@ -228,10 +228,6 @@ impl Story {
         Secret::new(config)
     }
 
-    pub fn violations(&self) -> Vec<ViolationKind> {
-        self.with(|world, _| world.violations().iter().map(|violation| violation.kind).collect())
-    }
-
     /// Nothing in the story may have broken a promise, asked for what is not published, or shown a secret.
     pub fn end(self) {
         self.end_with(&[]);
