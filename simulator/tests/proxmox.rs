@@ -44,9 +44,8 @@ fn a_clone_is_there_at_once_locked_and_on_its_target_when_its_task_is_done() {
     assert_eq!(parts[7], "mayfly@pve!mayfly");
     assert!(parts[2..5].iter().all(|part| part.len() == 8 && u32::from_str_radix(part, 16).is_ok()));
     let config = story.lab_get(&at(9001, "config"));
-    assert_eq!((&config["name"], &config["lock"]), (&json!("test-linux-9001"), &json!("clone")));
-    assert_eq!((&config["description"], &config["tags"]), (&json!(MARKS), &Value::Null));
-    assert_eq!(config["template"], Value::Null);
+    assert_eq!((&config["name"], &config["lock"]), (&Value::Null, &json!("clone")), "its disk comes first");
+    assert_eq!(config["description"], " qmclone temporary file\n");
     assert_eq!(story.exit(&upid), None);
     let locked = refused(&mut story, Method::Put, &at(9001, "config"), &[("tags", TAGS)]);
     assert_eq!(locked, (500, "VM is locked (clone)".to_owned()));
@@ -55,6 +54,8 @@ fn a_clone_is_there_at_once_locked_and_on_its_target_when_its_task_is_done() {
     let moved = refused(&mut story, Method::Get, &at(9001, "config"), &[]);
     assert_eq!(moved.1, "Configuration file 'nodes/pve1/qemu-server/9001.conf' does not exist");
     let config = story.lab_get("/nodes/pve2/qemu/9001/config");
+    assert_eq!((&config["name"], &config["tags"]), (&json!("test-linux-9001"), &Value::Null));
+    assert_eq!((&config["description"], &config["template"]), (&json!(MARKS), &Value::Null));
     assert_eq!(config["scsi0"], "ceph:base-8000-disk-0/vm-9001-disk-0,size=32G");
     assert_eq!((&config["lock"], &config["agent"]), (&Value::Null, &json!("enabled=1")));
     let vm = story.lab_vm(9001).unwrap();
@@ -243,7 +244,7 @@ fn a_vm_is_stopped_before_it_is_deleted_and_its_id_is_free_then() {
     let again = story.lab_task(Method::Post, &at(9001, "status/stop"), &[]);
     let fields = [("purge", "1"), ("destroy-unreferenced-disks", "1")];
     let delete = story.lab_task(Method::Delete, &at(9001, ""), &fields);
-    assert_eq!(story.lab_get(&at(9001, "config"))["lock"], "destroyed");
+    assert_eq!(story.lab_get(&at(9001, "status/current"))["lock"], "destroyed");
     let second = story.lab_task(Method::Delete, &at(9001, ""), &fields);
     assert_eq!(said(&story.clone_call(9001, &[])).0, 500);
     story.pass_secs(4);
@@ -272,8 +273,11 @@ fn the_cluster_knows_a_new_vms_name_and_state_only_after_a_while() {
     assert_eq!(new, expected);
     let listed = story.lab_get("/nodes/pve1/qemu");
     let listed = listed.as_array().unwrap().iter().find(|vm| vm["vmid"] == 9001).unwrap();
-    assert_eq!(listed["name"], "test-linux-9001", "its own node knows it");
+    assert_eq!(listed["name"], "VM 9001", "its disk is not there yet");
     story.pass_secs(9);
+    let listed = story.lab_get("/nodes/pve1/qemu");
+    let listed = listed.as_array().unwrap().iter().find(|vm| vm["vmid"] == 9001).unwrap();
+    assert_eq!(listed["name"], "test-linux-9001", "its own node knows it");
     story.lab(Method::Put, &at(9001, "config"), &[("tags", TAGS)]);
     let tagged = resource(&mut story, 9001).unwrap();
     assert_eq!((&tagged["tags"], &tagged["lock"]), (&json!(TAGS), &Value::Null));

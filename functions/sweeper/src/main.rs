@@ -1,5 +1,8 @@
 //! The Lambda function for the schedule: its event is any JSON object, its answer the report of what it saw and did.
 
+// Layouts of futures within futures within futures.
+#![recursion_limit = "256"]
+
 use std::process::ExitCode;
 use std::time::Instant;
 

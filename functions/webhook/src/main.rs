@@ -4,6 +4,9 @@
 //! Lambda freezes an environment when the runtime and all extensions wait for the next event. So an internal
 //! extension, registered before the function runs, asks for its next event only when the work is done.
 
+// Layouts of futures within futures within futures.
+#![recursion_limit = "256"]
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 

@@ -10,6 +10,7 @@
 //! - [`event`]: GitHub's `workflow_job`, reduced to what is used
 //! - [`route`]: which pool serves a job
 //! - [`slot`], [`job`]: the ledger's records and the one function that moves a slot from phase to phase
+//! - [`making`]: VMs that are made in steps, and who is at them
 //! - [`candidates`]: which slots are worth a claim
 //! - [`crossing`]: what follows when GitHub gave a runner another job than the one it was made for
 //! - [`gate`]: whether a pool may start VMs now
@@ -25,6 +26,7 @@ pub mod gate;
 pub mod ids;
 pub mod job;
 pub mod labels;
+pub mod making;
 pub mod pace;
 pub mod policy;
 pub mod room;

@@ -229,20 +229,21 @@ fn committed(cluster: &Cluster, claims: &BTreeMap<String, Claim>, demand: &Deman
         if guest.runs {
             running = running.saturating_add(memory);
             spent = spent.saturating_add(guest.spent.unwrap_or(memory));
-        } else if demand.vmids.contains(vmid) && !goes_elsewhere(*vmid, guest, claims) {
+        } else if demand.vmids.contains(vmid) && !is_claimed_clone(*vmid, guest, claims) {
             to_come = to_come.saturating_add(memory);
         }
     }
     let here = claims.values().filter(|claim| claim.host == host.name);
-    let stands_here = |claim: &Claim| shown(claim, cluster).is_some_and(|guest| guest.host == host.name);
+    let stands_here =
+        |claim: &Claim| shown(claim, cluster).is_some_and(|guest| guest.host == host.name && !guest.cloning);
     let claimed = here.filter(|claim| !stands_here(claim)).map(|claim| claim.memory);
     let own = host.used.saturating_sub(spent);
     claimed.fold(own.saturating_add(running).saturating_add(to_come), u64::saturating_add)
 }
 
-/// Whether a VM will be on another host when its clone is done.
-fn goes_elsewhere(vmid: u32, guest: &Guest, claims: &BTreeMap<String, Claim>) -> bool {
-    guest.cloning && claims.values().any(|claim| claim.vmid == vmid && claim.host != guest.host)
+/// Whether a clone is under way that its claim tells more of: where it will stand, and how much memory it will have.
+fn is_claimed_clone(vmid: u32, guest: &Guest, claims: &BTreeMap<String, Claim>) -> bool {
+    guest.cloning && claims.values().any(|claim| claim.vmid == vmid)
 }
 
 fn gib(bytes: u64) -> String {

@@ -35,9 +35,9 @@ fn claim(vmid: u32, host: &str, memory: u64, seconds: i64) -> (String, Claim) {
 }
 
 fn place(found: Found) -> (String, u32) {
-    match found {
-        Found::Place { host, vmid } => (host, vmid),
-        other => panic!("{other:?}"),
+    match &found {
+        Found::Place { host, vmid } => (host.clone(), *vmid),
+        Found::Later(_) | Found::Full(_) => panic!("{found:?}"),
     }
 }
 

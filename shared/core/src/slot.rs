@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::ids::{JobId, ProviderName, RunnerId, RunnerName};
+use crate::making::{Making, MakingStep};
 
 /// The record of a taken slot. Its place in the pool is in the runner's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,31 +107,6 @@ pub struct Machine {
     pub runner_id: Option<RunnerId>,
 }
 
-/// The steps in which a provider makes a VM that does not come in one piece: on Proxmox a template is cloned, the clone is
-/// started, and what its runner needs is handed over through the guest agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MakingStep {
-    /// The template is being cloned.
-    Cloning {
-        /// By which of the provider's tasks; `None` where the record of it was lost.
-        task: Option<String>,
-    },
-    /// The clone is whole, and is being started.
-    Starting,
-    /// The VM runs; its guest agent does not answer yet.
-    WaitingForAgent,
-}
-
-impl fmt::Display for MakingStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cloning { .. } => "cloning",
-            Self::Starting => "starting",
-            Self::WaitingForAgent => "waiting for the guest agent",
-        })
-    }
-}
-
 /// Where a VM is; with its name that identifies it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VmPlace {
@@ -138,6 +114,15 @@ pub struct VmPlace {
     pub provider: ProviderName,
     /// The provider's own address: GCP's zone, Proxmox's `node/vmid`.
     pub at: String,
+}
+
+impl VmPlace {
+    /// Whether both mean the same VM, wherever it stands by now: Proxmox's ids are those of the whole cluster, and a clone
+    /// stands on its template's node until it is done.
+    pub fn is_same_vm(&self, other: &Self) -> bool {
+        let id = |place: &Self| place.at.rsplit('/').next().map(str::to_owned);
+        self.provider == other.provider && id(self) == id(other)
+    }
 }
 
 impl fmt::Display for VmPlace {
@@ -155,33 +140,8 @@ pub enum SlotEvent {
         /// The machine.
         machine: Machine,
     },
-    /// The VM is made in steps, and this is how far it is; told again when it had to be made in another place.
-    Making {
-        /// Where the VM is.
-        vm: VmPlace,
-        /// How far it is.
-        step: MakingStep,
-        /// The lease that whoever says so holds; `None` for the first one, of a slot that has just been taken. Who has lost
-        /// it, because it was frozen for too long, is not believed.
-        held: Option<Timestamp>,
-        /// Until when an invocation is at it.
-        leased_until: Timestamp,
-    },
-    /// Whoever makes the VM in steps says that it comes to nothing: it is to be deleted.
-    GivenUp {
-        /// The lease that it holds.
-        held: Timestamp,
-    },
-    /// An invocation takes up the making of a VM that nobody is at any more.
-    TakenUp {
-        /// Until when it is at it.
-        leased_until: Timestamp,
-    },
-    /// The guest of a VM that was made in steps has all that its runner needs.
-    HandedOver {
-        /// The registration at GitHub.
-        runner_id: RunnerId,
-    },
+    /// What happens to a VM that is made in steps.
+    Making(Making),
     /// GitHub sees the runner, without a job.
     Online,
     /// The runner took a job; told late when GitHub's list of runners told already that it is busy ([`Slot::taken`]).
@@ -263,8 +223,7 @@ impl SlotEvent {
         use PhaseKind::{Booting, Busy, Creating, Deleting, Idle, Reserved};
         match self {
             Self::Placed { .. } => &[Reserved, Creating, Booting],
-            Self::Making { .. } => &[Reserved, Creating],
-            Self::TakenUp { .. } | Self::GivenUp { .. } | Self::HandedOver { .. } => &[Creating],
+            Self::Making(making) => making.allowed_in(),
             Self::Online => &[Booting],
             Self::Started { .. } => &[Reserved, Creating, Booting, Idle, Busy],
             Self::Ended => &[Reserved, Creating, Booting, Idle, Busy],
@@ -327,18 +286,6 @@ impl Slot {
         }
     }
 
-    /// Until when somebody is at a VM that is made in steps.
-    pub fn lease(&self) -> Option<Timestamp> {
-        match self.phase {
-            Phase::Creating { leased_until, .. } => Some(leased_until),
-            Phase::Reserved
-            | Phase::Booting { .. }
-            | Phase::Idle { .. }
-            | Phase::Busy { .. }
-            | Phase::Deleting { .. } => None,
-        }
-    }
-
     /// The slot after an event; refused when the event makes no sense in its phase.
     pub fn apply(&self, event: &SlotEvent, now: Timestamp) -> Result<Slot, Refused> {
         let kind = self.phase.kind();
@@ -350,34 +297,7 @@ impl Slot {
             SlotEvent::Placed { machine } => {
                 (self.purpose, Phase::Booting { machine: machine.clone(), since: now })
             }
-            SlotEvent::Making { held, .. } if self.lease() != *held => return Err(Refused { phase: kind }),
-            SlotEvent::GivenUp { held } if self.lease() != Some(*held) => {
-                return Err(Refused { phase: kind });
-            }
-            SlotEvent::Making { vm, step, leased_until, .. } => {
-                let machine = Machine { vm: vm.clone(), runner_id: None };
-                (self.purpose, Phase::Creating { machine, step: step.clone(), leased_until: *leased_until })
-            }
-            SlotEvent::TakenUp { leased_until } => match &self.phase {
-                Phase::Creating { machine, step, leased_until: before } if *before < now => {
-                    let (machine, step) = (machine.clone(), step.clone());
-                    (self.purpose, Phase::Creating { machine, step, leased_until: *leased_until })
-                }
-                Phase::Reserved
-                | Phase::Creating { .. }
-                | Phase::Booting { .. }
-                | Phase::Idle { .. }
-                | Phase::Busy { .. }
-                | Phase::Deleting { .. } => return Err(Refused { phase: kind }),
-            },
-            SlotEvent::HandedOver { runner_id } => match machine {
-                Some(Machine { vm, .. }) => {
-                    let machine = Machine { vm, runner_id: Some(*runner_id) };
-                    // Asked for long ago: `boot_timeout` counts from then.
-                    (self.purpose, Phase::Booting { machine, since: self.reserved_at })
-                }
-                None => return Err(Refused { phase: kind }),
-            },
+            SlotEvent::Making(making) => (self.purpose, making.phase_after(self, now)?),
             SlotEvent::Online => match machine {
                 Some(machine) => (self.purpose, Phase::Idle { machine, since: now }),
                 None => return Err(Refused { phase: kind }),
@@ -388,7 +308,7 @@ impl Slot {
                 }
                 (Purpose::Job(*job), Phase::Busy { machine, since: now })
             }
-            SlotEvent::Ended | SlotEvent::Retired | SlotEvent::GivenUp { .. } => {
+            SlotEvent::Ended | SlotEvent::Retired => {
                 (self.purpose, Phase::Deleting { machine, since: now, watched_until: None })
             }
             SlotEvent::Watched { until } => {
@@ -404,10 +324,7 @@ impl Slot {
         let displaced = match event {
             SlotEvent::Started { job } => self.left_over().filter(|left| left != job),
             SlotEvent::Placed { .. }
-            | SlotEvent::Making { .. }
-            | SlotEvent::TakenUp { .. }
-            | SlotEvent::GivenUp { .. }
-            | SlotEvent::HandedOver { .. }
+            | SlotEvent::Making(_)
             | SlotEvent::Online
             | SlotEvent::Ended
             | SlotEvent::Retired

@@ -13,7 +13,16 @@ fn taken() -> Slot {
 }
 
 fn making(held: Option<Timestamp>) -> SlotEvent {
-    SlotEvent::Making { vm: machine().vm, step: MakingStep::Starting, held, leased_until: at(40) }
+    SlotEvent::Making(Making::Step {
+        vm: machine().vm,
+        step: MakingStep::Starting,
+        held,
+        leased_until: at(40),
+    })
+}
+
+fn handed_over(held: i64) -> SlotEvent {
+    SlotEvent::Making(Making::HandedOver { runner_id: RunnerId(5), held: at(held) })
 }
 
 fn all_events() -> Vec<SlotEvent> {
@@ -21,9 +30,9 @@ fn all_events() -> Vec<SlotEvent> {
         SlotEvent::Placed { machine: machine() },
         making(None),
         making(Some(at(5))),
-        SlotEvent::TakenUp { leased_until: at(40) },
-        SlotEvent::GivenUp { held: at(5) },
-        SlotEvent::HandedOver { runner_id: RunnerId(5) },
+        SlotEvent::Making(Making::TakenUp { leased_until: at(40) }),
+        SlotEvent::Making(Making::GivenUp { held: at(5) }),
+        handed_over(5),
         SlotEvent::Online,
         SlotEvent::Started { job: JobId(9) },
         SlotEvent::Ended,
@@ -110,11 +119,11 @@ fn who_runs_the_job_is_what_github_says_not_what_was_meant() {
 
 #[test]
 fn a_vm_that_is_made_in_steps_is_one_invocations_at_a_time() {
-    let until = |at: Timestamp| SlotEvent::TakenUp { leased_until: at };
+    let until = |at: Timestamp| SlotEvent::Making(Making::TakenUp { leased_until: at });
     let leased = slot(3, 1, creating(MakingStep::WaitingForAgent, 20));
     assert!(leased.apply(&until(at(60)), at(20)).is_err(), "it is leased until then");
     let taken_up = leased.apply(&until(at(60)), at(21)).unwrap();
-    for late in [making(Some(at(20))), SlotEvent::GivenUp { held: at(20) }] {
+    for late in [making(Some(at(20))), SlotEvent::Making(Making::GivenUp { held: at(20) }), handed_over(20)] {
         assert!(taken_up.apply(&late, at(22)).is_err(), "whoever was at it before is not believed any more");
     }
     assert_eq!(taken_up.phase, creating(MakingStep::WaitingForAgent, 60));
@@ -123,7 +132,7 @@ fn a_vm_that_is_made_in_steps_is_one_invocations_at_a_time() {
 #[test]
 fn a_vm_that_was_made_in_steps_boots_since_it_was_asked_for() {
     let made = slot(3, 1, creating(MakingStep::WaitingForAgent, 20));
-    let booting = made.apply(&SlotEvent::HandedOver { runner_id: RunnerId(5) }, at(300)).unwrap();
+    let booting = made.apply(&handed_over(20), at(300)).unwrap();
     assert_eq!(booting.since(), made.reserved_at);
     assert_eq!(booting.phase.machine().unwrap().runner_id, Some(RunnerId(5)));
 }

@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use mayfly_core::ids::RunnerId;
+use mayfly_core::making::{Making, MakingStep};
 use mayfly_core::policy::{Placement, Pool, ProxmoxPlacement};
-use mayfly_core::slot::{MakingStep, Phase, Slot, SlotEvent, VmPlace, earlier, later};
+use mayfly_core::slot::{Phase, Slot, SlotEvent, VmPlace, earlier, later};
 
 use crate::clock;
 use crate::github::{GitHubError, Registration};
 use crate::mayfly::Mayfly;
 use crate::provider::proxmox::{Advanced, Failure, NewVm, Proxmox, Reached};
 use crate::provider::{Created, Deletion, PassedOver, Provider, ProviderError};
-use crate::provision::{Errand, Passed, TAKEN_OVER, Tried, Want};
+use crate::provision::{Errand, Passed, TAKEN_OVER, Tried, Want, Why};
 use crate::store::{Moved, Stage, StoreError};
 use crate::turn::Turn;
 
@@ -60,7 +61,7 @@ impl Mayfly {
         cooling: &BTreeSet<String>,
     ) -> Tried {
         if cooling.contains(&kind.place()) {
-            return Tried::PassedOver(Passed { why: "cooling down".to_owned(), crowded: false });
+            return Tried::PassedOver(Passed::new("cooling down", Why::Full));
         }
         let mut pause = CLONE_PAUSE;
         for again in (0..CLONES_MOST).rev() {
@@ -94,7 +95,7 @@ impl Mayfly {
                 Reached::NotYet { step, why } => {
                     tracing::info!(pool = %errand.pool.name, runner = %errand.slot.runner, %place, %step, why, "left for the sweep");
                     self.leave(errand, &place, &step).await;
-                    return Tried::Made(Created { place, passed_over: Vec::new() });
+                    return Tried::Begun(place);
                 }
                 Reached::Failed { failure: Failure::Again, why }
                     if again > 0 && has_time(errand.deadline, pause) =>
@@ -114,7 +115,7 @@ impl Mayfly {
                 }
             }
         }
-        Tried::PassedOver(Passed { why: "its storage is busy".to_owned(), crowded: true })
+        Tried::PassedOver(Passed::new("its storage is busy", Why::NoRoom))
     }
 
     /// A VM that cannot be made: what there is of it goes, and only then the job is passed on, since a slot stands for one
@@ -134,7 +135,14 @@ impl Mayfly {
                 .await;
         }
         match self.ensure_gone(errand, proxmox, place).await {
-            Ok(()) => Tried::PassedOver(Passed { why, crowded: failure == Failure::Again }),
+            Ok(()) => Tried::PassedOver(Passed::new(
+                why,
+                match failure {
+                    Failure::Again => Why::NoRoom,
+                    Failure::Full => Why::Full,
+                    Failure::Gone | Failure::Refused => Why::Failed,
+                },
+            )),
             Err(left) => Tried::Unclear(format!("{why}; {left}")),
         }
     }
@@ -148,6 +156,12 @@ impl Mayfly {
         place: &VmPlace,
     ) -> Result<(), String> {
         let Errand { slot, deadline, lease, .. } = errand;
+        // Where its job was cancelled a sweep may have retired it: then there is nothing to be done, and nothing to pass on.
+        match self.ledger.slot_of(&slot.runner).await {
+            Ok(Some(slot)) if slot.lease() == Some(lease) && clock::now() <= lease => {}
+            Ok(_) => return Err(TAKEN_OVER.to_owned()),
+            Err(error) => return Err(error.to_string()),
+        }
         let gone = async {
             let going = proxmox.delete(slot.runner.as_str(), Some(place), deadline).await?;
             proxmox.wait_gone(&going, deadline).await
@@ -157,7 +171,7 @@ impl Mayfly {
             Ok(Deletion::UnderWay) => "what there is of it is being deleted".to_owned(),
             Err(error) => error.to_string(),
         };
-        let event = SlotEvent::GivenUp { held: lease };
+        let event = SlotEvent::Making(Making::GivenUp { held: lease });
         if let Err(error) = self.ledger.slot_event(&slot.runner, &event, clock::now()).await {
             tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep");
         }
@@ -172,7 +186,7 @@ impl Mayfly {
         turn: Turn,
     ) -> Result<Option<String>, StoreError> {
         let errand = self.errand_of_sweep(pool, slot, turn);
-        let event = SlotEvent::TakenUp { leased_until: errand.lease };
+        let event = SlotEvent::Making(Making::TakenUp { leased_until: errand.lease });
         if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? == Moved::No {
             return Ok(None);
         }
@@ -189,7 +203,7 @@ impl Mayfly {
     ) -> Result<Option<String>, StoreError> {
         let errand = self.errand_of_sweep(pool, slot, turn);
         let (vm, step) = (vm.clone(), MakingStep::Cloning { task: None });
-        let event = SlotEvent::Making { vm, step, held: None, leased_until: errand.lease };
+        let event = SlotEvent::Making(Making::Step { vm, step, held: None, leased_until: errand.lease });
         match self.ledger.slot_event(&slot.runner, &event, clock::now()).await? {
             Moved::No => Ok(None),
             Moved::From(before) => match before.apply(&event, clock::now()) {
@@ -212,7 +226,7 @@ impl Mayfly {
         // Whoever was at it before may have handed it over, and not have lived to say so.
         match self.github.find(&pool.scope, slot.runner.as_str(), None, deadline).await {
             Ok(Some(runner)) if runner.online || runner.busy => {
-                self.handed_over(slot, runner.id).await?;
+                self.handed_over(errand, runner.id).await?;
                 return Ok("its runner is online already".to_owned());
             }
             Ok(_) => {}
@@ -246,7 +260,7 @@ impl Mayfly {
                     self.failed(pool, Stage::Create, &why).await;
                 }
                 // The next sweep finds it gone, and makes another.
-                let event = SlotEvent::GivenUp { held: errand.lease };
+                let event = SlotEvent::Making(Making::GivenUp { held: errand.lease });
                 if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? != Moved::No {
                     self.delete_vm_of(slot, deadline).await;
                 }
@@ -272,14 +286,18 @@ impl Mayfly {
         place: &VmPlace,
         registration: Option<Registration>,
     ) -> Result<(), NotHandedOver> {
-        let Errand { pool, slot, deadline, .. } = errand;
+        let Errand { pool, deadline, lease, .. } = errand;
+        // By the clock on the wall: that of a process which was frozen may have stood still.
+        if clock::now() > lease {
+            return Err(NotHandedOver::Lost);
+        }
         let registration = match registration {
             Some(registration) => registration,
             None => self.register(errand).await?,
         };
         let jit_config = &registration.jit_config;
         Box::pin(proxmox.hand_over(place, pool.platform, jit_config, pool.max_lifetime, deadline)).await?;
-        if self.handed_over(slot, registration.runner_id).await? {
+        if self.handed_over(errand, registration.runner_id).await? {
             return Ok(());
         }
         // GitHub refuses when it is busy: then it serves, whoever has the slot.
@@ -288,28 +306,34 @@ impl Mayfly {
     }
 
     /// Writes down that a guest has all that its runner needs; `false` where the slot is somebody else's by now.
-    async fn handed_over(&self, slot: &Slot, runner_id: RunnerId) -> Result<bool, StoreError> {
-        let event = SlotEvent::HandedOver { runner_id };
-        match self.ledger.slot_event(&slot.runner, &event, clock::now()).await? {
-            Moved::From(_) => Ok(true),
-            // The event of its job may have overtaken this: then the slot is busy, and still this runner's.
-            Moved::No => {
-                let still = self.ledger.slot_of(&slot.runner).await?;
-                Ok(still.is_some_and(|slot| !matches!(slot.phase, Phase::Deleting { .. })))
-            }
+    async fn handed_over(&self, errand: Errand<'_>, runner_id: RunnerId) -> Result<bool, StoreError> {
+        let Errand { slot, lease, .. } = errand;
+        let event = SlotEvent::Making(Making::HandedOver { runner_id, held: lease });
+        if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? != Moved::No {
+            return Ok(true);
         }
+        // The event of its job may have overtaken this: then the slot is busy, and still this runner's. Where somebody else
+        // has handed the VM over meanwhile, that one's registration counts.
+        let still = self.ledger.slot_of(&slot.runner).await?;
+        Ok(still.is_some_and(|slot| {
+            let registered = slot.phase.machine().and_then(|machine| machine.runner_id);
+            let busy = matches!(slot.phase, Phase::Busy { .. });
+            (busy && registered.is_none()) || registered == Some(runner_id)
+        }))
     }
 
     async fn not_handed_over(&self, errand: Errand<'_>, place: VmPlace, error: &NotHandedOver) -> Tried {
         tracing::warn!(pool = %errand.pool.name, runner = %errand.slot.runner, %place, %error, "not handed over");
-        if let NotHandedOver::GitHub(error) = error {
-            self.register_failed(errand.pool, error).await;
+        match error {
+            NotHandedOver::Lost => return Tried::Unclear(error.to_string()),
+            NotHandedOver::GitHub(error) => {
+                self.register_failed(errand.pool, error).await;
+                self.leave(errand, &place, &MakingStep::WaitingForAgent).await;
+            }
+            // The guest may have it all the same, and its runner be on its way: that is waited for until the lease ends.
+            NotHandedOver::Provider(_) | NotHandedOver::Store(_) => {}
         }
-        if matches!(error, NotHandedOver::Lost) {
-            return Tried::Unclear(error.to_string());
-        }
-        self.leave(errand, &place, &MakingStep::WaitingForAgent).await;
-        Tried::Made(Created { place, passed_over: Vec::new() })
+        Tried::Begun(place)
     }
 
     /// Writes down that a clone was begun, for a slot that was reserved, or whose clone before this one came to nothing.
@@ -328,7 +352,8 @@ impl Mayfly {
         leased_until: Timestamp,
     ) -> Recorded {
         let runner = &errand.slot.runner;
-        let event = SlotEvent::Making { vm: vm.clone(), step: step.clone(), held, leased_until };
+        let making = Making::Step { vm: vm.clone(), step: step.clone(), held, leased_until };
+        let event = SlotEvent::Making(making);
         match self.ledger.slot_event(runner, &event, clock::now()).await {
             Ok(Moved::From(_)) => Recorded::Ours,
             Ok(Moved::No) => Recorded::Lost,

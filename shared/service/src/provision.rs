@@ -73,22 +73,42 @@ pub(crate) struct Errand<'a> {
 /// What one placement answered.
 pub(crate) enum Tried {
     Made(Created),
+    /// It is being made in steps, and somebody will go on with it.
+    Begun(VmPlace),
     PassedOver(Passed),
     Unclear(String),
     NotRegistered(GitHubError),
 }
 
-/// Why a placement was passed over.
+/// A placement that was passed over.
 pub(crate) struct Passed {
-    pub why: String,
+    /// Why, for people.
+    text: String,
+    why: Why,
+}
+
+/// Why a placement was passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Why {
     /// It has no room until another VM goes: that is no failure, and nothing to be patient about.
-    pub crowded: bool,
+    NoRoom,
+    /// It is full for a while.
+    Full,
+    /// It would or could not.
+    Failed,
+}
+
+impl Passed {
+    pub(crate) fn new(text: impl Into<String>, why: Why) -> Self {
+        Self { text: text.into(), why }
+    }
 }
 
 /// What all placements answered.
 enum Answered {
     Settled(Provisioned),
-    None(Passed),
+    /// All were passed over, for this, and it counts as a failure or not.
+    None(String, bool),
     NotRegistered(GitHubError),
 }
 
@@ -130,8 +150,8 @@ impl Mayfly {
             Ok(state) => match self.try_placements(errand, &mut registration, &state).await {
                 Answered::Settled(made) => return made,
                 Answered::NotRegistered(error) => return self.not_registered(errand, &error).await,
-                Answered::None(Passed { why, crowded }) => {
-                    if !crowded {
+                Answered::None(why, failed) => {
+                    if failed {
                         self.failed(pool, Stage::Create, &why).await;
                     }
                     why
@@ -173,7 +193,7 @@ impl Mayfly {
         registration: &mut Option<Registration>,
         state: &PoolState,
     ) -> Answered {
-        let (mut passed_over, mut crowded) = (Vec::new(), false);
+        let (mut passed_over, mut reasons) = (Vec::new(), BTreeSet::new());
         for (placement, at) in self.placements(errand.pool) {
             let cooling = state.cooling_at(placement.provider.as_str(), clock::now());
             let tried = match at {
@@ -191,16 +211,22 @@ impl Mayfly {
                     }
                     return Answered::Settled(self.made(errand, created, passed_over).await);
                 }
-                Tried::PassedOver(passed) => {
-                    crowded |= passed.crowded;
-                    tracing::info!(pool = %errand.pool.name, job = shown(errand.want), runner = %errand.slot.runner, placement = %placement.provider, why = passed.why, "placement passed over");
-                    passed_over.push(format!("{}: {}", placement.provider, passed.why));
+                Tried::Begun(place) => {
+                    let created = Created { place, passed_over: Vec::new() };
+                    return Answered::Settled(self.made(errand, created, passed_over).await);
+                }
+                Tried::PassedOver(Passed { text, why }) => {
+                    reasons.insert(why);
+                    tracing::info!(pool = %errand.pool.name, job = shown(errand.want), runner = %errand.slot.runner, placement = %placement.provider, why = text, "placement passed over");
+                    passed_over.push(format!("{}: {text}", placement.provider));
                 }
                 Tried::Unclear(why) => return Answered::Settled(Self::unclear(errand, why)),
                 Tried::NotRegistered(error) => return Answered::NotRegistered(error),
             }
         }
-        Answered::None(Passed { why: passed_over.join("; "), crowded })
+        // Where one only wants for room, the next VM that goes leaves it: to be patient with the others keeps nobody waiting.
+        let failed = reasons.contains(&Why::Failed) || !reasons.contains(&Why::NoRoom);
+        Answered::None(passed_over.join("; "), failed)
     }
 
     async fn try_gcp(
@@ -255,16 +281,19 @@ impl Mayfly {
         error: CreateError,
     ) -> Tried {
         let why = error.to_string();
-        let crowded = matches!(error, CreateError::NoRoom(_));
+        let passed = |kind| Tried::PassedOver(Passed::new(why.clone(), kind));
         match error {
-            CreateError::Full(places) => self.cool(errand.pool, placement, &places).await,
-            CreateError::NoRoom(_) => {}
-            CreateError::Ambiguous { place, why } => return Tried::Unclear(format!("{place}: {why}")),
+            CreateError::Full(places) => {
+                self.cool(errand.pool, placement, &places).await;
+                passed(Why::Full)
+            }
+            CreateError::NoRoom(_) => passed(Why::NoRoom),
+            CreateError::Ambiguous { place, why } => Tried::Unclear(format!("{place}: {why}")),
             CreateError::Refused(_) | CreateError::Unavailable(_) => {
                 tracing::error!(pool = %errand.pool.name, job = shown(errand.want), runner = %errand.slot.runner, placement = %placement.provider, why, "no VM made here");
+                passed(Why::Failed)
             }
         }
-        Tried::PassedOver(Passed { why, crowded })
     }
 
     /// Records a create as soon as the provider has accepted it, while its operation is still under way. `lost` is set

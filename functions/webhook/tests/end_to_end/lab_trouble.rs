@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use simulator::{Api, Chance, JobId};
+use simulator::{Api, Chance, JobId, World};
 
 use crate::plot::{POOL, Plot};
 use crate::sights::{all_over, is_over, is_running, our_vms, pool};
@@ -23,6 +23,22 @@ async fn a_guest_agent_that_never_comes_is_replaced_and_leaves_nothing() {
     assert!(!stage.is_registered(&stuck));
     let timeline = stage.timeline(job).await;
     assert!(timeline.iter().any(|line| line.contains("guest agent did not answer")), "{timeline:#?}");
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vm_that_is_retired_while_it_is_made_is_not_made_in_the_cloud_instead() {
+    let mut plot = Plot::overflowing(4);
+    plot.pools[0].idle_timeout = "1s";
+    let stage = Stage::set(plot).await;
+    stage.simulator.with(|world, _| world.faults.lab.agent_delay = Some(Duration::from_secs(20)));
+    let job = stage.queue(Duration::from_millis(50));
+    stage.until("its agent is waited for", |world| world.calls_of("proxmox.ping") > 0).await;
+    stage.simulator.with(|world, now| world.cancel_job(now, job));
+    stage.sweep_until("its VM is gone", |world, _| our_vms(world).is_empty()).await;
+    // Whoever was at it sees that, too: by the end of its time at the latest.
+    stage.sweep_for(Duration::from_secs(5)).await;
+    assert_eq!((stage.calls("proxmox.clone"), stage.calls("gcp.insert")), (1, 0), "{}", stage.story());
     stage.curtain().await;
 }
 
@@ -73,15 +89,18 @@ async fn a_clone_whose_task_hangs_is_reported_and_its_job_served_by_another() {
     let job = stage.queue(Duration::from_millis(50));
     stage.until("it is being cloned", |world| world.calls_of("proxmox.clone") == 1).await;
     let hung = stage.only_vm();
-    let report = stage.sweep_for(Duration::from_secs(8)).await;
-    let story = stage.story();
-    assert!(story.contains("is locked (clone)") && story.contains("qm unlock"), "{report:#}");
+    let over = |world: &World| is_over(world, job);
+    let report = stage.sweep_until("its job is served by another", |world, _| over(world)).await;
+    let why = report["left_alone"].to_string();
+    assert!(why.contains(&hung.vmid.unwrap().to_string()) && why.contains("qm unlock"), "{report:#}");
+    let timeline = stage.timeline(job).await;
+    assert!(timeline.iter().any(|line| line.starts_with("waits again")), "{timeline:#?}");
     // Its slot is not given away while the VM is there: nobody knows when its task goes on.
-    assert!(stage.simulator.with(|world, _| our_vms(world).iter().any(|vm| vm.id == hung.id)), "{story}");
-    assert!(!stage.simulator.with(|world, _| is_over(world, job)) || stage.calls("gcp.insert") > 0);
+    let taken = pool(&report, POOL).unwrap()["slots"]["creating"].as_u64();
+    let is_there = stage.simulator.with(|world, _| our_vms(world).iter().any(|vm| vm.id == hung.id));
+    assert!(is_there && taken == Some(1), "{report:#}");
     // Somebody mends it by hand.
     stage.simulator.with(|world, now| world.kill_vm(now, hung.id));
-    stage.sweep_until("the job is over", |world, _| all_over(world)).await;
     stage.curtain().await;
 }
 

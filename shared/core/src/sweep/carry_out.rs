@@ -8,6 +8,7 @@ use crate::event::{Change, JobEvent};
 use crate::gate::Trouble;
 use crate::ids::{JobId, RunnerName, SlotIndex, nonce};
 use crate::job::{JobState, Waiting};
+use crate::making::Making;
 use crate::slot::{Machine, Phase, Purpose, Slot, SlotEvent};
 
 /// The world after a plan for its one pool, at the same moment.
@@ -42,8 +43,9 @@ impl Aftermath {
                 self.happens(&slot.runner, &SlotEvent::Placed { machine });
             }
             Action::Advance { slot } => {
-                let handed_over = SlotEvent::HandedOver { runner_id: crate::ids::RunnerId(77) };
-                self.happens(&slot.runner, &handed_over);
+                let Some(held) = slot.lease() else { return };
+                let handed_over = Making::HandedOver { runner_id: crate::ids::RunnerId(77), held };
+                self.happens(&slot.runner, &SlotEvent::Making(handed_over));
             }
             Action::Online { slot } => self.happens(&slot.runner, &SlotEvent::Online),
             Action::Taken { slot } => self.taken(slot),
@@ -53,7 +55,8 @@ impl Aftermath {
             Action::Settle { slot, job } => {
                 self.change(&slot.runner, |slot| slot.displaced = None);
                 let lost = JobState::Assigned { slot: slot.runner.slot() };
-                if matches!(self.world.jobs.get(job), Some(Some(record)) if record.state == lost) {
+                let counts = |state: &JobState| *state == lost || *state == JobState::Waiting;
+                if matches!(self.world.jobs.get(job), Some(Some(record)) if counts(&record.state)) {
                     self.queue_again(*job);
                 }
             }

@@ -8,8 +8,9 @@ use super::super::{Action, Next, Plan, VmState, World};
 use crate::gate::PoolState;
 use crate::ids::{JobId, RunnerName};
 use crate::job::JobState;
+use crate::making::MakingStep;
 use crate::policy::Pool;
-use crate::slot::{MakingStep, Phase, Purpose, Slot, VmPlace};
+use crate::slot::{Phase, Purpose, Slot, VmPlace};
 
 const STEP: MakingStep = MakingStep::Cloning { task: None };
 
@@ -66,11 +67,34 @@ fn a_guest_agent_that_never_comes_is_a_boot_that_failed() {
 }
 
 #[test]
-fn an_unreadable_cluster_leaves_a_half_made_vm_alone() {
-    let slot = half_made(STEP, 700, -30);
-    let mut blind = of(&slot, vec![]);
-    blind.vms.insert(provider(), unknown());
-    assert_eq!(actions(&blind), vec![]);
+fn an_unreadable_cluster_leaves_a_half_made_vm_alone_and_lets_its_job_go_when_its_time_is_up() {
+    let blind = |ago, leased| {
+        let slot = half_made(STEP, ago, leased);
+        let mut blind = of(&slot, vec![]);
+        blind.vms.insert(provider(), unknown());
+        (actions(&blind), Action::Settle { slot, job: JobId(1) })
+    };
+    assert_eq!((blind(60, -30).0, blind(700, 30).0), (vec![], vec![]));
+    let (late, settle) = blind(700, -30);
+    assert_eq!(late, vec![settle]);
+}
+
+#[test]
+fn a_vm_that_does_not_go_keeps_its_slot_but_not_its_job() {
+    let stuck = slot(1, 1, super::super::fixtures::deleting());
+    let held = of(&stuck, running([1]));
+    assert_eq!(actions(&held), vec![Action::Settle { slot: stuck.clone(), job: JobId(1) }]);
+    let let_go = with_job(held, 1, Some(JobState::Waiting));
+    let mut let_go = World { pools: let_go.pools.clone(), ..let_go };
+    let_go.pools[0].waiting = vec![waiting(1, 0)];
+    let next: Vec<Action> = actions(&let_go);
+    assert!(
+        matches!(
+            next.as_slice(),
+            [Action::Delete { .. }, Action::Serve { .. }] | [Action::Serve { .. }, Action::Delete { .. }]
+        ),
+        "{next:?}"
+    );
 }
 
 #[test]

@@ -13,10 +13,11 @@ use crate::ids::{
 };
 use crate::job::{Job, JobState, Waiting};
 use crate::labels::Labels;
+use crate::making::MakingStep;
 use crate::policy::{
     GcpPlacement, Placement, PlacementKind, Platform, Policy, Pool, ProxmoxPlacement, Scope, Timing,
 };
-use crate::slot::{Machine, MakingStep, Phase, Purpose, Slot, VmPlace};
+use crate::slot::{Machine, Phase, Purpose, Slot, VmPlace};
 use crate::sweep::{Action, Next, Observed, Plan, PoolLedger, SeenRunner, Vm, VmState, World, plan};
 
 /// A moment, in seconds from some beginning.

@@ -15,8 +15,9 @@ use crate::event::Change;
 use crate::gate::Trouble;
 use crate::ids::{JobId, RunnerName, SlotIndex};
 use crate::job::JobState;
+use crate::making::MakingStep;
 use crate::policy::Pool;
-use crate::slot::{MakingStep, Phase, PhaseKind, Purpose, Slot};
+use crate::slot::{Phase, PhaseKind, Purpose, Slot};
 
 const LIMIT: u16 = 10;
 

@@ -10,7 +10,8 @@ use super::world::{Presence, Sighting, Vm, VmState};
 use crate::event::Change;
 use crate::ids::JobId;
 use crate::job::JobState;
-use crate::slot::{MakingStep, Phase, Purpose, Slot, earlier, later};
+use crate::making::MakingStep;
+use crate::slot::{Phase, Purpose, Slot, earlier, later};
 
 impl<'a> PoolPlanner<'a, '_> {
     pub fn slot(&mut self, slot: &'a Slot) {
@@ -77,7 +78,7 @@ impl<'a> PoolPlanner<'a, '_> {
     fn creating(&mut self, slot: &'a Slot, sighting: Sighting<'_>, leased_until: Timestamp) {
         let leased = leased_until >= self.now;
         match sighting {
-            Sighting::Unknown => return self.stays(slot, "its provider could not be asked about its VM"),
+            Sighting::Unknown => return self.out_of_sight(slot),
             Sighting::Gone(_) if leased => return self.stays(slot, "its VM is being made"),
             Sighting::Gone(asked) if asked <= leased_until => {
                 return self.stays(slot, "its VM may be too new to be in the list");
@@ -133,7 +134,7 @@ impl<'a> PoolPlanner<'a, '_> {
     /// A booting or idle runner.
     fn ready(&mut self, slot: &'a Slot, sighting: Sighting<'_>) {
         match sighting {
-            Sighting::Unknown => return self.stays(slot, "its provider could not be asked about its VM"),
+            Sighting::Unknown => return self.out_of_sight(slot),
             Sighting::Gone(asked) if self.is_newer(slot, asked) => {
                 return self.stays(slot, "its VM is too new to be in the list");
             }
@@ -289,7 +290,37 @@ impl<'a> PoolPlanner<'a, '_> {
         record.is_some_and(|record| record.as_ref().is_none_or(|job| job.state == JobState::Done))
     }
 
+    /// A runner on its way whose VM nobody can look at. Its slot stays taken, since the VM may come back; its job need not
+    /// wait for that when the time for it is up, and GitHub says that it did not start there.
+    fn out_of_sight(&mut self, slot: &Slot) {
+        let absent = |presence| matches!(presence, Presence::Offline | Presence::Absent(_));
+        let overdue =
+            self.is_stale(slot, self.pool.boot_timeout) && slot.lease().is_none_or(|it| it < self.now);
+        if let (true, Claim::Held(job)) = (overdue, self.claim(slot))
+            && absent(self.index.runner(&self.pool.scope, slot.runner.as_str()))
+        {
+            let action = Action::Settle { slot: slot.clone(), job };
+            return self.act(action, "nobody can look at its VM, and its time is up", slot.since());
+        }
+        self.stays(slot, "its provider could not be asked about its VM");
+    }
+
+    /// The job that counts on a VM which is to go and does not: it need not wait for that.
+    fn is_stuck(&self, slot: &Slot) -> Option<JobId> {
+        match self.claim(slot) {
+            Claim::Held(job) if self.is_stale(slot, self.timing.step_timeout) => Some(job),
+            Claim::Held(_) | Claim::Void | Claim::Unknown => None,
+        }
+    }
+
     fn deleting(&mut self, slot: &'a Slot, sighting: Sighting<'_>, watched_until: Option<Timestamp>) {
+        let is_there = !matches!(sighting, Sighting::Gone(_));
+        let watched = watched_until.is_some_and(|until| until > self.now);
+        if let Some(job) = self.is_stuck(slot).filter(|_| is_there && !watched) {
+            self.going += 1;
+            let action = Action::Settle { slot: slot.clone(), job };
+            return self.act(action, "its VM does not go, and its job need not wait for that", slot.since());
+        }
         match sighting {
             Sighting::Unknown => self.goes(slot, "its provider could not be asked whether its VM is gone"),
             _ if watched_until.is_some_and(|until| until > self.now) => {

@@ -8,8 +8,14 @@ use crate::ids::{PoolName, RunnerName};
 use crate::policy::Scope;
 use crate::slot::{earlier, later};
 
+const UNSEEN: &str = "nobody can look at it: its node does not answer, or its clone has only just begun; where that stays \
+                      so a task may have died and left its lock, which `qm unlock` ends";
+
 /// Clears them away, when they are old enough that no create in flight can have made them.
 pub(super) fn clear(index: &Index<'_>, plan: &mut Plan) {
+    let unseen =
+        index.world.unseen.iter().map(|place| LeftAlone { what: format!("VM {place}"), why: UNSEEN });
+    plan.left_alone.extend(unseen);
     for vm in index.world.vms.values().flat_map(Observed::values) {
         if index.has_slot(&vm.name) || vm.state == VmState::Going {
             continue;

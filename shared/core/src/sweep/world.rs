@@ -209,7 +209,7 @@ impl<'a> Index<'a> {
         if let Some(vm) = here.or_else(there) {
             return Sighting::There(vm);
         }
-        let may_be = |unseen: &VmPlace| place.is_none_or(|place| place == unseen);
+        let may_be = |unseen: &VmPlace| place.is_none_or(|place| place.is_same_vm(unseen));
         if self.world.unseen.iter().any(may_be) {
             return Sighting::Unknown;
         }

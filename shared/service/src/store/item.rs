@@ -8,7 +8,8 @@ use mayfly_core::ids::{
     Deployment, InstallationId, JobId, PoolName, ProviderName, Repository, RunnerId, RunnerName, SlotIndex,
 };
 use mayfly_core::job::{Job, JobState, Moment, Waiting};
-use mayfly_core::slot::{Machine, MakingStep, Phase, PhaseKind, Purpose, Slot, VmPlace};
+use mayfly_core::making::MakingStep;
+use mayfly_core::slot::{Machine, Phase, PhaseKind, Purpose, Slot, VmPlace};
 
 use super::StoreError;
 

@@ -21,6 +21,7 @@ mod claim;
 mod count;
 mod item;
 mod jobs;
+mod making;
 mod memory;
 mod pool;
 mod read;

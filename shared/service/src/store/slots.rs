@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use mayfly_core::ids::{JobId, RunnerName};
-use mayfly_core::slot::{Machine, MakingStep, PhaseKind, Purpose, Slot, SlotEvent, VmPlace};
+use mayfly_core::slot::{Machine, PhaseKind, Purpose, Slot, SlotEvent};
 
-use super::item::{Reader, moment, number, slot_key_of, step_name, text};
+use super::item::{Reader, moment, number, slot_key_of, text};
+use super::making;
 use super::write::{Write, Written};
 use super::{Ledger, StoreError};
 
@@ -27,90 +28,9 @@ impl Ledger {
         event: &SlotEvent,
         now: Timestamp,
     ) -> Result<Moved, StoreError> {
-        let mut condition = phase_condition(event.allowed_in());
-        condition.push_str(match event {
-            SlotEvent::Watched { .. } => " AND (attribute_not_exists(watched_until) OR watched_until < :now)",
-            // A busy runner's job is filled in where it is not known.
-            SlotEvent::Started { .. } => " AND (phase <> :busy OR attribute_exists(spare_since))",
-            SlotEvent::TakenUp { .. } => " AND leased_until < :now",
-            SlotEvent::Making { held: None, .. } => " AND attribute_not_exists(leased_until)",
-            SlotEvent::Making { held: Some(_), .. } | SlotEvent::GivenUp { .. } => {
-                " AND leased_until = :held"
-            }
-            SlotEvent::Placed { .. }
-            | SlotEvent::HandedOver { .. }
-            | SlotEvent::Online
-            | SlotEvent::Ended
-            | SlotEvent::Retired => "",
-        });
-        let update = match event {
-            SlotEvent::Placed { machine: Machine { runner_id: Some(_), .. } } => {
-                "SET phase = :booting, since = :now, provider = :provider, vm_at = :at, runner_id = :id \
-                 REMOVE step, task, leased_until"
-            }
-            SlotEvent::Placed { machine: Machine { runner_id: None, .. } } => {
-                "SET phase = :booting, since = :now, provider = :provider, vm_at = :at \
-                 REMOVE step, task, leased_until, runner_id"
-            }
-            SlotEvent::Making { step: MakingStep::Cloning { task: Some(_) }, .. } => {
-                "SET phase = :creating, provider = :provider, vm_at = :at, leased_until = :until, step = :step, task = :task"
-            }
-            SlotEvent::Making { .. } => {
-                "SET phase = :creating, provider = :provider, vm_at = :at, leased_until = :until, step = :step REMOVE task"
-            }
-            SlotEvent::TakenUp { .. } => "SET leased_until = :until",
-            SlotEvent::HandedOver { .. } => {
-                "SET phase = :booting, since = reserved_at, runner_id = :id REMOVE step, task, leased_until"
-            }
-            SlotEvent::Online => "SET phase = :idle, since = :now",
-            SlotEvent::Started { .. } => {
-                // What the runner was meant for is kept in the same write, until it is seen to; so is what it was meant
-                // for before it was found busy. The reader takes a job that displaced itself for none.
-                "SET phase = :busy, since = :now, \
-                 displaced = if_not_exists(job, if_not_exists(displaced, :job)), job = :job \
-                 REMOVE spare_since, step, task, leased_until"
-            }
-            SlotEvent::Ended | SlotEvent::Retired | SlotEvent::GivenUp { .. } => {
-                "SET phase = :deleting, since = :now REMOVE watched_until, step, task, leased_until"
-            }
-            SlotEvent::Watched { .. } => "SET watched_until = :until",
-        };
-        let write = slot_write(runner, update, condition, event.allowed_in());
-        // DynamoDB refuses a value that no expression names.
-        let write = match event {
-            SlotEvent::Making { .. } | SlotEvent::HandedOver { .. } => write,
-            SlotEvent::Placed { .. }
-            | SlotEvent::TakenUp { .. }
-            | SlotEvent::GivenUp { .. }
-            | SlotEvent::Online
-            | SlotEvent::Started { .. }
-            | SlotEvent::Ended
-            | SlotEvent::Retired
-            | SlotEvent::Watched { .. } => write.value(":now", moment(now)),
-        };
-        let write = match event {
-            SlotEvent::Placed { machine } => {
-                let write = place_values(write, &machine.vm).value(":booting", text("booting"));
-                machine.runner_id.into_iter().fold(write, |write, id| write.value(":id", number(id)))
-            }
-            SlotEvent::Making { vm, step, held, leased_until } => {
-                let write = step_values(place_values(write, vm), step);
-                let write = held.into_iter().fold(write, |write, held| write.value(":held", moment(*held)));
-                write.value(":creating", text("creating")).value(":until", moment(*leased_until))
-            }
-            SlotEvent::TakenUp { leased_until } => write.value(":until", moment(*leased_until)),
-            SlotEvent::HandedOver { runner_id } => {
-                write.value(":id", number(runner_id)).value(":booting", text("booting"))
-            }
-            SlotEvent::Online => write.value(":idle", text("idle")),
-            SlotEvent::Started { job } => write.value(":busy", text("busy")).value(":job", number(job)),
-            SlotEvent::GivenUp { held } => {
-                write.value(":held", moment(*held)).value(":deleting", text("deleting"))
-            }
-            SlotEvent::Ended | SlotEvent::Retired => write.value(":deleting", text("deleting")),
-            SlotEvent::Watched { until } => write.value(":until", moment(*until)),
-        };
-        self.moved(write, "moving a slot").await
+        let condition = format!("{}{}", phase_condition(event.allowed_in()), condition(event));
+        let write = slot_write(runner, update(event), condition, event.allowed_in());
+        self.moved(values(write, event, now), "moving a slot").await
     }
 
     /// GitHub says that a slot's runner is busy, with a job that is not known ([`Slot::taken`]); only where it is still
@@ -165,6 +85,62 @@ impl Ledger {
             Written::Before(item) => Ok(Moved::From(Reader::new(&item).slot(&self.deployment)?)),
             Written::Refused(_) => Ok(Moved::No),
         }
+    }
+}
+
+/// What an event asks for beyond the phase.
+fn condition(event: &SlotEvent) -> &'static str {
+    match event {
+        SlotEvent::Watched { .. } => " AND (attribute_not_exists(watched_until) OR watched_until < :now)",
+        // A busy runner's job is filled in where it is not known.
+        SlotEvent::Started { .. } => " AND (phase <> :busy OR attribute_exists(spare_since))",
+        SlotEvent::Making(making) => making::condition(making),
+        SlotEvent::Placed { .. } | SlotEvent::Online | SlotEvent::Ended | SlotEvent::Retired => "",
+    }
+}
+
+fn update(event: &SlotEvent) -> &'static str {
+    match event {
+        SlotEvent::Placed { machine: Machine { runner_id: Some(_), .. } } => {
+            "SET phase = :booting, since = :now, provider = :provider, vm_at = :at, runner_id = :id \
+             REMOVE step, task, leased_until"
+        }
+        SlotEvent::Placed { machine: Machine { runner_id: None, .. } } => {
+            "SET phase = :booting, since = :now, provider = :provider, vm_at = :at \
+             REMOVE step, task, leased_until, runner_id"
+        }
+        SlotEvent::Making(making) => making::update(making),
+        SlotEvent::Online => "SET phase = :idle, since = :now",
+        SlotEvent::Started { .. } => {
+            // What the runner was meant for is kept in the same write, until it is seen to; so is what it was meant
+            // for before it was found busy. The reader takes a job that displaced itself for none.
+            "SET phase = :busy, since = :now, \
+             displaced = if_not_exists(job, if_not_exists(displaced, :job)), job = :job \
+             REMOVE spare_since, step, task, leased_until"
+        }
+        SlotEvent::Ended | SlotEvent::Retired => {
+            "SET phase = :deleting, since = :now REMOVE watched_until, step, task, leased_until"
+        }
+        SlotEvent::Watched { .. } => "SET watched_until = :until",
+    }
+}
+
+/// The values that condition and update name: DynamoDB refuses one more and one less.
+fn values(write: Write, event: &SlotEvent, now: Timestamp) -> Write {
+    if let SlotEvent::Making(making) = event {
+        return making::values(write, making, now);
+    }
+    let write = write.value(":now", moment(now));
+    match event {
+        SlotEvent::Placed { machine } => {
+            let write = making::place_values(write, &machine.vm).value(":booting", text("booting"));
+            machine.runner_id.into_iter().fold(write, |write, id| write.value(":id", number(id)))
+        }
+        SlotEvent::Online => write.value(":idle", text("idle")),
+        SlotEvent::Started { job } => write.value(":busy", text("busy")).value(":job", number(job)),
+        SlotEvent::Ended | SlotEvent::Retired => write.value(":deleting", text("deleting")),
+        SlotEvent::Watched { until } => write.value(":until", moment(*until)),
+        SlotEvent::Making(_) => write,
     }
 }
 
@@ -233,16 +209,4 @@ pub(super) fn retake(old: &Slot, new: &Slot) -> Write {
         .value(":now", moment(new.reserved_at))
         .value(":reserved", text("reserved"));
     was(write, old.purpose)
-}
-
-fn place_values(write: Write, place: &VmPlace) -> Write {
-    write.value(":provider", text(place.provider.as_str())).value(":at", text(&place.at))
-}
-
-fn step_values(write: Write, step: &MakingStep) -> Write {
-    let write = write.value(":step", text(step_name(step)));
-    match step {
-        MakingStep::Cloning { task: Some(task) } => write.value(":task", text(task)),
-        MakingStep::Cloning { task: None } | MakingStep::Starting | MakingStep::WaitingForAgent => write,
-    }
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use mayfly_core::ids::{JobId, RunnerId, RunnerName};
+use mayfly_core::making::Making;
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Machine, Phase, Slot, SlotEvent};
 use mayfly_core::sweep::{Next, Vm};
@@ -55,7 +56,8 @@ impl Mayfly {
             self.unregister_slot(pool, slot, deadline).await?;
         }
         if !matches!(slot.phase, Phase::Deleting { .. })
-            && self.ledger.slot_event(&slot.runner, &SlotEvent::Ended, clock::now()).await? == Moved::No
+            && self.ledger.slot_event(&slot.runner, &goes(slot, SlotEvent::Ended), clock::now()).await?
+                == Moved::No
         {
             return Ok(LOST.to_owned());
         }
@@ -88,7 +90,7 @@ impl Mayfly {
             | Phase::Idle { .. }
             | Phase::Deleting { .. } => SlotEvent::Retired,
         };
-        if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? == Moved::No {
+        if self.ledger.slot_event(&slot.runner, &goes(slot, event), clock::now()).await? == Moved::No {
             return Ok(LOST.to_owned());
         }
         if let Some(why) = failed_boot {
@@ -184,4 +186,10 @@ impl Mayfly {
             None => self.github.remove_by_name(&pool.scope, slot.runner.as_str(), None, deadline).await,
         }
     }
+}
+
+/// The event by which a slot's VM is to go. One that is made in steps goes only as it was seen: somebody may have taken it
+/// up, and its runner a job, since.
+fn goes(slot: &Slot, otherwise: SlotEvent) -> SlotEvent {
+    slot.lease().map_or(otherwise, |held| SlotEvent::Making(Making::GivenUp { held }))
 }

@@ -9,7 +9,6 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use mayfly_core::ids::{ProviderName, RunnerName};
 use mayfly_core::policy::{Pool, Scope};
-use mayfly_core::slot::VmPlace;
 use mayfly_core::sweep::{Failures, News, Observed, PoolLedger, SeenRunner, World};
 
 use super::Source;
@@ -67,7 +66,6 @@ impl Mayfly {
             deliveries,
         };
         take_in(&mut world, lists);
-        failed.extend(world.unseen.iter().map(unseen));
         let ways = Ways { news, hooked };
         self.observe_jobs(&mut world, memory.as_ref(), ways, &mut failed, deadline).await;
         Seen { world, memory, failed }
@@ -174,15 +172,6 @@ impl Mayfly {
         }
         (ledgers, failed)
     }
-}
-
-/// A VM that nobody can look at.
-fn unseen(place: &VmPlace) -> Source {
-    let why = format!(
-        "VM {} is on a node that does not answer: nobody knows whose it is and whether it runs",
-        place.at
-    );
-    Source { source: format!("provider {}", place.provider), why }
 }
 
 /// What the providers listed becomes part of the world.

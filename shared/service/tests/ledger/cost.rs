@@ -9,8 +9,9 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use mayfly_core::ids::{Deployment, ProviderName, RunnerId, RunnerName, SlotIndex};
 use mayfly_core::job::{JobState, Moment};
+use mayfly_core::making::{Making, MakingStep};
 use mayfly_core::room::{Claim, Own};
-use mayfly_core::slot::{MakingStep, Slot, SlotEvent};
+use mayfly_core::slot::{Slot, SlotEvent};
 use mayfly_service::store::{Claim as JobClaim, Ledger, Take, Was};
 use mayfly_testkit::table::Usage;
 
@@ -89,8 +90,12 @@ async fn a_jobs_whole_life_on_a_vm_that_is_made_in_steps_costs_twelve_write_unit
     let step = MakingStep::Cloning {
         task: Some("UPID:pve1:0003F4A2:01B2C3D4:6744E0A1:qmclone:8000:mayfly@pve!mayfly:".to_owned()),
     };
-    story.tell(&slot, &SlotEvent::Making { vm, step, held: None, leased_until: at(9_000) }).await;
-    story.tell(&slot, &SlotEvent::HandedOver { runner_id: RunnerId(7) }).await;
+    story
+        .tell(&slot, &SlotEvent::Making(Making::Step { vm, step, held: None, leased_until: at(9_000) }))
+        .await;
+    story
+        .tell(&slot, &SlotEvent::Making(Making::HandedOver { runner_id: RunnerId(7), held: at(9_000) }))
+        .await;
     story.life_of_runner(&slot, 1).await;
     story.ledger.free(&slot).await.unwrap();
     let spent = story.spent();

@@ -4,7 +4,8 @@ use std::cell::Cell;
 
 use jiff::Timestamp;
 use mayfly_core::ids::{JobId, RunnerId};
-use mayfly_core::slot::{Machine, MakingStep, Phase, Purpose, Slot, SlotEvent, VmPlace};
+use mayfly_core::making::{Making, MakingStep};
+use mayfly_core::slot::{Machine, Phase, Purpose, Slot, SlotEvent, VmPlace};
 use mayfly_service::store::Moved;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -55,11 +56,19 @@ fn making(step: MakingStep, leased_until: u64) -> SlotEvent {
 
 fn goes_on(step: MakingStep, held: Option<u64>, leased_until: u64) -> SlotEvent {
     let vm = VmPlace { at: "pve1/9001".to_owned(), ..machine(1).vm };
-    SlotEvent::Making { vm, step, held: held.map(at), leased_until: at(leased_until) }
+    SlotEvent::Making(Making::Step { vm, step, held: held.map(at), leased_until: at(leased_until) })
 }
 
 fn handed_over() -> SlotEvent {
-    SlotEvent::HandedOver { runner_id: RunnerId(6) }
+    SlotEvent::Making(Making::HandedOver { runner_id: RunnerId(6), held: at(4_000) })
+}
+
+fn given_up(held: u64) -> SlotEvent {
+    SlotEvent::Making(Making::GivenUp { held: at(held) })
+}
+
+fn taken_up(leased_until: u64) -> SlotEvent {
+    SlotEvent::Making(Making::TakenUp { leased_until: at(leased_until) })
 }
 
 /// A way to each phase, with and without what may be known in it.
@@ -91,8 +100,8 @@ fn events() -> Vec<SlotEvent> {
         making(MakingStep::Cloning { task: Some("UPID:pve2".to_owned()) }, 10_000),
         making(MakingStep::WaitingForAgent, 10_000),
         goes_on(MakingStep::WaitingForAgent, Some(4_000), 10_000),
-        SlotEvent::GivenUp { held: at(9_000) },
-        SlotEvent::TakenUp { leased_until: at(10_000) },
+        given_up(9_000),
+        taken_up(10_000),
         handed_over(),
         SlotEvent::Online,
         started(9),
@@ -261,8 +270,8 @@ fn any_event() -> impl Strategy<Value = Option<SlotEvent>> {
         1 => (3_000..9_000u64).prop_map(|until| Some(making(MakingStep::Starting, until))),
         1 => (3_000..3_004u64, 3_000..3_004u64)
             .prop_map(|(held, until)| Some(goes_on(MakingStep::WaitingForAgent, Some(held), until))),
-        1 => (3_000..3_004u64).prop_map(|held| Some(SlotEvent::GivenUp { held: at(held) })),
-        1 => (3_000..9_000u64).prop_map(|until| Some(SlotEvent::TakenUp { leased_until: at(until) })),
+        1 => (3_000..3_004u64).prop_map(|held| Some(given_up(held))),
+        1 => (3_000..9_000u64).prop_map(|until| Some(taken_up(until))),
         1 => Just(Some(handed_over())),
         2 => Just(Some(SlotEvent::Online)),
         2 => (1..5u64).prop_map(started).prop_map(Some),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mayfly_core::ids::RunnerName;
-use mayfly_core::slot::{MakingStep, VmPlace};
+use mayfly_core::making::MakingStep;
+use mayfly_core::slot::VmPlace;
 use mayfly_service::provider::proxmox::{Proxmox, ProxmoxSettings, Reached};
 use mayfly_service::provider::{CreateError, Deletion};
 use mayfly_service::secret::Secret;
@@ -27,7 +28,7 @@ const CALLS: [&str; 11] = [
     "delete",
 ];
 /// After a call that is never answered there is no time for anything.
-const SHORT: Duration = Duration::from_millis(900);
+const SHORT: Duration = Duration::from_millis(2_500);
 const LONG: Duration = Duration::from_secs(10);
 
 /// One life, struck at one call.

@@ -79,9 +79,15 @@ async fn a_vm_whose_name_is_not_listed_yet_is_looked_into() {
     let name = story.name();
     let begun = story.clone_of(&story.lab, &name).await.unwrap();
     story.by_person("pve1", 9990, "theirs", "", &[]);
+    // A clone has no name, nor anything else of its own, until its disk is there.
     let before = story.calls("config");
     let listed = story.listed().await;
-    assert_eq!(listed.vms.len(), 1);
+    assert_eq!((listed.vms.len(), listed.unseen.len()), (0, 1));
+    assert_eq!(story.calls("config") - before, 2, "the stranger's may be ours as well");
+    story.until(|world| world.vms()[0].status != "clone").await;
+    let before = story.calls("config");
+    let listed = story.listed().await;
+    assert_eq!((listed.vms.len(), listed.unseen.len()), (1, 0));
     assert_eq!((listed.vms[0].name.as_str(), listed.vms[0].state), (name.as_str(), VmState::Running));
     assert_eq!(story.calls("config") - before, 2, "the stranger's may be ours as well");
     story.until(|world| world.vms()[0].status != "clone").await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mayfly_core::slot::MakingStep;
+use mayfly_core::making::MakingStep;
 use mayfly_service::provider::proxmox::{Advanced, Failure, ProxmoxSettings, Reached};
 use simulator::{Chance, ViolationKind};
 

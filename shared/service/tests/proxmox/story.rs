@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use mayfly_core::ids::{Deployment, PoolName, ProviderName, RunnerName, SlotIndex, nonce};
+use mayfly_core::making::MakingStep;
 use mayfly_core::policy::{Platform, ProxmoxPlacement};
-use mayfly_core::slot::{MakingStep, VmPlace};
+use mayfly_core::slot::VmPlace;
 use mayfly_service::config::Trust;
 use mayfly_service::provider::proxmox::{
     Advanced, Cloning, Going, NewVm, Proxmox, ProxmoxSettings, ProxmoxUse, Reached,

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::clone::unlocked;
 use super::routes::At;
 use super::shapes::{Form, tags_in};
-use super::vm::LabVm;
+use super::vm::{LabVm, Lock};
 use super::{Outcome, failure};
 use crate::world::World;
 use crate::world::request::Response;
@@ -26,6 +26,12 @@ impl World {
     pub(crate) fn get_config(&self, at: &At) -> Outcome {
         let vm = self.lab_vm_at(at)?;
         let mut data: Map<String, Value> = Map::new();
+        if vm.is_temporary() {
+            data.insert("description".to_owned(), json!(" qmclone temporary file\n"));
+            data.insert("lock".to_owned(), json!("clone"));
+            data.insert("digest".to_owned(), json!(digest(vm)));
+            return Ok(Value::Object(data));
+        }
         for (name, value) in &vm.options {
             let number = NUMBERS.contains(&name.as_str()).then(|| value.parse::<i64>().ok()).flatten();
             data.insert(name.clone(), number.map_or_else(|| json!(value), |number| json!(number)));
@@ -36,7 +42,8 @@ impl World {
             let size = disk.bytes / (1024 * 1024 * 1024);
             data.insert("scsi0".to_owned(), json!(format!("{}:{volume},size={size}G", disk.storage)));
         }
-        if let Some(lock) = vm.lock {
+        // A configuration's `lock` has no `destroyed` among its published values.
+        if let Some(lock) = vm.lock.filter(|lock| *lock != Lock::Destroyed) {
             data.insert("lock".to_owned(), json!(lock.name()));
         }
         if vm.is_template {

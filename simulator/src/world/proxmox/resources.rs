@@ -67,7 +67,7 @@ impl World {
         if let Some(lock) = vm.lock {
             entry["lock"] = json!(lock.name());
         }
-        if let Some(tags) = vm.option("tags") {
+        if let Some(tags) = vm.option("tags").filter(|_| !vm.is_temporary()) {
             entry["tags"] = json!(tags);
         }
         let away = self.proxmox.offline.get(&vm.node);
@@ -76,7 +76,7 @@ impl World {
             return entry;
         }
         let runs = vm.seems_running(now, lab.stats_lag) && away.is_none();
-        entry["name"] = json!(vm.name());
+        entry["name"] = json!(vm.told_name());
         entry["template"] = json!(u8::from(vm.is_template));
         entry["maxmem"] = json!(vm.memory_bytes());
         entry["mem"] = json!(if runs { vm.memory_bytes() / 2 } else { 0 });
@@ -150,7 +150,7 @@ fn figures(now: Timestamp, vm: &LabVm) -> Value {
     let runs = vm.is_running();
     let mut entry = json!({
         "vmid": vm.vmid,
-        "name": vm.name(),
+        "name": vm.told_name(),
         "status": if runs { "running" } else { "stopped" },
         "maxmem": vm.memory_bytes(),
         "mem": if runs { vm.memory_bytes() / 2 } else { 0 },
@@ -161,7 +161,7 @@ fn figures(now: Timestamp, vm: &LabVm) -> Value {
     if let Some(lock) = vm.lock {
         entry["lock"] = json!(lock.name());
     }
-    if let Some(tags) = vm.option("tags") {
+    if let Some(tags) = vm.option("tags").filter(|_| !vm.is_temporary()) {
         entry["tags"] = json!(tags);
     }
     if vm.is_template {

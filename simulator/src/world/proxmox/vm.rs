@@ -145,6 +145,17 @@ impl LabVm {
         self.option("name").map_or_else(|| format!("VM {}", self.vmid), str::to_owned)
     }
 
+    /// Its name as it is told. Until a clone's disk is there its configuration holds nothing but the lock
+    /// (`# qmclone temporary file`), and a VM without a name is called by its id.
+    pub fn told_name(&self) -> String {
+        if self.is_temporary() { format!("VM {}", self.vmid) } else { self.name() }
+    }
+
+    /// Whether its configuration is the one that a clone begins with.
+    pub fn is_temporary(&self) -> bool {
+        self.lock == Some(Lock::Clone)
+    }
+
     pub fn memory_bytes(&self) -> u64 {
         let text = self.option("memory").unwrap_or_default();
         let text = text.split(',').next().unwrap_or_default().trim_start_matches("current=");

@@ -7,7 +7,7 @@ use mayfly_core::policy::ProxmoxPlacement;
 use mayfly_core::room::{Demand, Found};
 use mayfly_core::slot::VmPlace;
 
-use super::answers::Upid;
+use super::answers::{Upid, VmStatus};
 use super::client::{CloneOrder, repeated, until};
 use super::error::{Error, Kind};
 use super::look::{KEPT, Seen};
@@ -21,6 +21,8 @@ const CLONE_LIMIT: Duration = Duration::from_secs(30);
 const PLACES_MOST: usize = 16;
 /// A clone whose reply was lost is asked for again so often.
 const TRIES_OF_LOST: u32 = 3;
+/// So often a clone is looked at that has no name yet.
+const NAMELESS_LOOKS: u32 = 120;
 /// Between two looks whether a storage bears another clone.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -234,15 +236,34 @@ impl Proxmox {
         Err(CreateError::Ambiguous { place: format!("{host}/{}", order.newid), why })
     }
 
-    /// The name of the VM that has an id now, wherever it is: a clone stands on its template's node until it is done.
+    /// The name of the VM that has an id now, wherever it is: a clone stands on its template's node until it is done, and has
+    /// no name before its first disk is there.
     async fn name_of(&self, vmid: u32, deadline: Instant) -> Result<Option<String>, Error> {
-        let seen = self.look(Duration::ZERO, deadline).await?;
-        let Some(vm) = seen.vm(vmid) else { return Ok(None) };
-        if vm.is_container {
-            return Ok(Some(vm.name.clone().unwrap_or_default()));
+        for _ in 0..NAMELESS_LOOKS {
+            let seen = self.look(Duration::ZERO, deadline).await?;
+            let Some(vm) = seen.vm(vmid) else { return Ok(None) };
+            if vm.is_container {
+                return Ok(Some(vm.name.clone().unwrap_or_default()));
+            }
+            let status = repeated(deadline, LIMIT, |limit| self.client.status(&vm.node, vmid, limit)).await;
+            let status = match status {
+                Ok(status) => Some(status),
+                // It has just gone to its own node.
+                Err(error) if error.kind == Kind::Missing => None,
+                Err(error) => return Err(error),
+            };
+            let nameless = |status: &VmStatus| {
+                let name = status.name.as_deref();
+                marks::is_nameless(name, vmid) && marks::is_being_made(status.lock.as_deref())
+            };
+            if let Some(status) = status.filter(|status| !nameless(status)) {
+                return Ok(Some(status.name.unwrap_or_default()));
+            }
+            if !pause_before(deadline, crate::random::jitter(PAUSE)).await {
+                break;
+            }
         }
-        let status = repeated(deadline, LIMIT, |limit| self.client.status(&vm.node, vmid, limit)).await?;
-        Ok(Some(status.name.unwrap_or_default()))
+        Err(Error::new(Kind::Busy, format!("VM {vmid} is being cloned, and has no name yet")))
     }
 }
 

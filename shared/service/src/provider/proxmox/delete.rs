@@ -9,7 +9,7 @@ use mayfly_core::slot::VmPlace;
 use super::answers::{Upid, VmEntry, VmStatus};
 use super::client::{repeated, until};
 use super::error::{Error, Kind};
-use super::{LIMIT, Proxmox, address, is_past, pause_before, provider_error};
+use super::{LIMIT, Proxmox, address, is_past, marks, pause_before, provider_error};
 use crate::provider::{Deletion, ProviderError};
 
 /// What was seen of a VM is acted upon within this; after that it is looked at again.
@@ -148,6 +148,13 @@ impl Proxmox {
         deadline: Instant,
     ) -> Result<Option<VmStatus>, Error> {
         match repeated(deadline, LIMIT, |limit| self.client.status(node, vmid, limit)).await {
+            Ok(VmStatus { name: listed, lock: Some(lock), .. })
+                if marks::is_nameless(listed.as_deref(), vmid) && marks::is_being_made(Some(&lock)) =>
+            {
+                // A clone that has only just begun: it may be ours, and has no name yet.
+                let why = format!("VM {vmid} on node {node} is locked ({lock})");
+                Err(Error::new(Kind::Locked { lock }, why).advised(self.provider()))
+            }
             Ok(status) => Ok(Some(status).filter(|status| status.name.as_deref() == Some(name))),
             Err(Error { kind: Kind::Missing, .. }) => Ok(None),
             Err(error) => Err(error),
@@ -170,12 +177,20 @@ impl Proxmox {
             let (_, unseen) = address(place).unzip();
             vmid.is_none() || unseen.is_none() || vmid == unseen
         };
-        match listed.unseen.iter().find(|place| may_be(place)) {
-            Some(place) => {
-                Err(Error::new(Kind::NodeDown, format!("{place} may be it, and its node does not answer")))
+        for place in listed.unseen.iter().filter(|place| may_be(place)) {
+            let Some((node, vmid)) = address(place) else { continue };
+            // It says what is the matter: that its node does not answer, or that its clone is under way.
+            match self.is_there(name, node, vmid, deadline).await {
+                Ok(Some(_)) => return Ok(Some((node.to_owned(), vmid))),
+                Ok(None) => {}
+                Err(error) if error.kind == Kind::NodeDown => {
+                    let why = format!("{place} may be it, and its node does not answer");
+                    return Err(Error::new(Kind::NodeDown, why));
+                }
+                Err(error) => return Err(error),
             }
-            None => Ok(None),
         }
+        Ok(None)
     }
 
     /// Waits until a VM is gone, or until the deadline.

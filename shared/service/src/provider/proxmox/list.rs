@@ -10,7 +10,7 @@ use mayfly_core::sweep::{Vm, VmState};
 use super::answers::{VmConfig, VmEntry};
 use super::client::repeated;
 use super::error::{Error, Kind};
-use super::look::{Seen, is_being_made};
+use super::look::Seen;
 use super::{LIMIT, Proxmox, marks, provider_error};
 use crate::provider::{Listed, ProviderError};
 
@@ -20,8 +20,17 @@ const LOOKS_AT_ONCE: usize = 8;
 const LOOKS_MOST: usize = 500;
 const DOING: &str = "listing VMs";
 
-/// A list so far, or why it is not whole.
-type Known = Result<Option<(String, PoolName)>, Error>;
+/// Whose a VM is.
+#[derive(Debug, Clone)]
+enum Whose {
+    Ours(String, PoolName),
+    AStrangers,
+    /// Nobody can say: its host does not answer, or its clone has only just begun.
+    NotKnown,
+}
+
+/// Whose a VM is, or why the list is not whole.
+type Known = Result<Whose, Error>;
 
 impl Proxmox {
     /// This deployment's VMs, with the room that is left beside them.
@@ -50,7 +59,10 @@ impl Proxmox {
         }
         let mut looked: Vec<(&VmEntry, Known)> = Vec::new();
         for some in known.chunks(LOOKS_AT_ONCE) {
-            let looks = some.iter().map(|(vm, known)| self.known_or_looked_into(vm, known.clone(), deadline));
+            let looks = some.iter().map(|(vm, known)| {
+                let known = known.clone().or((!seen.is_online(&vm.node)).then_some(Whose::NotKnown));
+                self.known_or_looked_into(vm, known, deadline)
+            });
             let answers = join_all(looks).await;
             looked.extend(some.iter().map(|(vm, _)| *vm).zip(answers));
         }
@@ -58,10 +70,11 @@ impl Proxmox {
         for (vm, known) in looked {
             let place = self.place(&vm.node, vm.vmid);
             match known {
-                Ok(Some((name, pool))) => {
+                Ok(Whose::Ours(name, pool)) => {
                     listed.vms.push(Vm { name, pool, place, created_at: None, state: state(vm) });
                 }
-                Ok(None) => {}
+                Ok(Whose::AStrangers) => {}
+                Ok(Whose::NotKnown) => _ = listed.unseen.insert(place),
                 Err(error) if error.kind == Kind::NodeDown => _ = listed.unseen.insert(place),
                 Err(error) => return Err(error),
             }
@@ -73,39 +86,38 @@ impl Proxmox {
         let (first, last) = self.client.settings().vmid_range;
         let in_range = (first..=last).contains(&vm.vmid);
         let tagged = marks::are_ours(&vm.tags, &self.uses.deployment);
-        let name = vm.name.as_deref();
+        let name = marks::own_name(vm);
         let named = name.is_none_or(|name| marks::pool_by_name(name, &self.uses.deployment).is_some());
         !vm.template && !vm.is_container && (tagged || (in_range && named))
     }
 
     /// What the list itself says, where that is enough.
-    fn known_at_once(&self, vm: &VmEntry) -> Option<(String, PoolName)> {
-        let name = vm.name.as_ref().filter(|_| marks::are_ours(&vm.tags, &self.uses.deployment))?;
-        Some((name.clone(), marks::pool_by_name(name, &self.uses.deployment)?))
+    fn known_at_once(&self, vm: &VmEntry) -> Option<Whose> {
+        let name = marks::own_name(vm).filter(|_| marks::are_ours(&vm.tags, &self.uses.deployment))?;
+        Some(Whose::Ours(name.to_owned(), marks::pool_by_name(name, &self.uses.deployment)?))
     }
 
-    async fn known_or_looked_into(
-        &self,
-        vm: &VmEntry,
-        known: Option<(String, PoolName)>,
-        deadline: Instant,
-    ) -> Known {
-        if known.is_some() {
+    async fn known_or_looked_into(&self, vm: &VmEntry, known: Option<Whose>, deadline: Instant) -> Known {
+        if let Some(known) = known {
             return Ok(known);
         }
         let asked = repeated(deadline, LIMIT, |limit| self.client.config(&vm.node, vm.vmid, limit)).await;
         match asked {
-            Ok(config) => Ok(self.marked(&config)),
-            Err(error) if error.kind == Kind::Missing => Ok(None),
+            Ok(config) => Ok(self.marked(&config, vm.vmid)),
+            Err(error) if error.kind == Kind::Missing => Ok(Whose::AStrangers),
             Err(error) => Err(error),
         }
     }
 
-    /// The VM's name and pool, where its marks are ours.
-    fn marked(&self, config: &VmConfig) -> Option<(String, PoolName)> {
+    /// Whose a VM is by its marks.
+    fn marked(&self, config: &VmConfig, vmid: u32) -> Whose {
         let deployment = &self.uses.deployment;
+        if marks::is_nameless(config.name.as_deref(), vmid) {
+            let is_new = marks::is_being_made(config.lock.as_deref());
+            return if is_new { Whose::NotKnown } else { Whose::AStrangers };
+        }
         // The list is late to say so.
-        let name = config.name.clone().filter(|_| !config.template)?;
+        let Some(name) = config.name.clone().filter(|_| !config.template) else { return Whose::AStrangers };
         let described = marks::pool_of(config.description.as_deref().unwrap_or_default(), deployment);
         let named = marks::pool_by_name(&name, deployment);
         let pool = if marks::are_ours(&config.tags, deployment) {
@@ -113,7 +125,7 @@ impl Proxmox {
         } else {
             named.and(described)
         };
-        Some((name, pool?))
+        pool.map_or(Whose::AStrangers, |pool| Whose::Ours(name, pool))
     }
 
     /// For how many more VMs of each of our templates there is room. What cannot be told is left out.
@@ -140,7 +152,7 @@ impl Proxmox {
 
 fn state(vm: &VmEntry) -> VmState {
     match (vm.status.as_deref(), vm.lock.as_deref()) {
-        _ if is_being_made(vm) => VmState::Running,
+        _ if marks::is_being_made(vm.lock.as_deref()) => VmState::Running,
         (_, Some("destroyed")) => VmState::Going,
         (Some("stopped"), _) => VmState::Stopped,
         // One that its host does not tell of may run.

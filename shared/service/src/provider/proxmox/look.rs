@@ -9,7 +9,7 @@ use mayfly_core::room::{Cluster, Guest, Host};
 use super::answers::{Resources, VmEntry};
 use super::client::repeated;
 use super::error::Error;
-use super::{LIMIT, Proxmox};
+use super::{LIMIT, Proxmox, marks};
 use crate::clock;
 
 /// A look this old is good enough to find room by; that there is none is said by a new one only. Shorter than
@@ -73,16 +73,13 @@ fn cluster(asked: jiff::Timestamp, resources: &Resources) -> Cluster {
 }
 
 fn guest(vm: &VmEntry) -> Guest {
+    let cloning = marks::is_being_made(vm.lock.as_deref());
     Guest {
         host: vm.node.clone(),
         runs: vm.status.as_deref() == Some("running"),
-        cloning: is_being_made(vm),
-        memory: vm.maxmem.filter(|memory| *memory > 0),
+        cloning,
+        // Its own is not written yet.
+        memory: vm.maxmem.filter(|memory| *memory > 0 && !cloning),
         spent: vm.memhost.filter(|memory| *memory > 0),
     }
-}
-
-/// Whether the lock says that its disks are not there yet.
-pub(super) fn is_being_made(vm: &VmEntry) -> bool {
-    matches!(vm.lock.as_deref(), Some("clone" | "create"))
 }

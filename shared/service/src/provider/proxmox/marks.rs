@@ -2,6 +2,8 @@
 
 use mayfly_core::ids::{Deployment, PoolName, RunnerName};
 
+use super::answers::VmEntry;
+
 /// The first tag of every VM of ours.
 const TAG: &str = "mayfly";
 const DEPLOYMENT: &str = "mayfly-deployment: ";
@@ -42,6 +44,22 @@ pub(super) fn pool_of(description: &str, deployment: &Deployment) -> Option<Pool
 /// The pool of a VM by its name, which is its runner's.
 pub(super) fn pool_by_name(name: &str, deployment: &Deployment) -> Option<PoolName> {
     RunnerName::parse(deployment, name).map(|runner| runner.pool().clone())
+}
+
+/// The name of a VM that has one. Until a clone's first disk is there its configuration holds nothing but its lock, and
+/// Proxmox calls it by its id.
+pub(super) fn own_name(vm: &VmEntry) -> Option<&str> {
+    vm.name.as_deref().filter(|name| !is_nameless(Some(name), vm.vmid))
+}
+
+/// Whether the name is none.
+pub(super) fn is_nameless(name: Option<&str>, vmid: u32) -> bool {
+    name.is_none_or(|name| name.strip_prefix("VM ").and_then(|id| id.parse().ok()) == Some(vmid))
+}
+
+/// Whether the lock is that of a VM whose disks are not there yet.
+pub(super) fn is_being_made(lock: Option<&str>) -> bool {
+    matches!(lock, Some("clone" | "create"))
 }
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use mayfly_core::making::MakingStep;
 use mayfly_core::policy::Platform;
-use mayfly_core::slot::{MakingStep, VmPlace};
+use mayfly_core::slot::VmPlace;
 
 use super::answers::{TaskState, Upid};
 use super::client::{repeated, until};
 use super::error::{Error, Kind};
 use super::{LIMIT, Proxmox, address, is_past, is_refusal, marks, pause_before};
+use crate::clock;
 use crate::provider::ProviderError;
 use crate::secret::Secret;
 
@@ -96,6 +98,7 @@ impl Proxmox {
         tags: Option<&[String]>,
         deadline: Instant,
     ) -> Reached {
+        let until_when = clock::moment_of(deadline);
         if let MakingStep::Cloning { task } = step {
             let waited = match task.as_deref().and_then(|task| task.parse::<Upid>().ok()) {
                 Some(task) => self.wait_for_task(&task, deadline).await,
@@ -130,6 +133,10 @@ impl Proxmox {
                 Err(error) => return failed(&error),
             },
         };
+        // A clock that stood still while this process did says nothing of the time that is left.
+        if clock::now() > until_when {
+            return Reached::NotYet { step: next, why: "no time left".to_owned() };
+        }
         if next == MakingStep::Starting {
             match self.start(node, vmid, &tags, deadline).await {
                 Waited::Done => {}
@@ -151,7 +158,7 @@ impl Proxmox {
         let unlocked = || async {
             let seen = self.look(Duration::ZERO, deadline).await?;
             let vm = vmid.and_then(|vmid| seen.vm(vmid));
-            let named = vm.is_some_and(|vm| vm.name.as_deref().is_none_or(|listed| listed == name));
+            let named = vm.is_some_and(|vm| marks::own_name(vm).is_none_or(|listed| listed == name));
             let Some(vm) = vm.filter(|_| named) else {
                 return Err(Error::new(Kind::Missing, "its clone is gone"));
             };
