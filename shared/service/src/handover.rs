@@ -12,9 +12,10 @@ use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Phase, Purpose, Slot, later};
 
 use crate::clock;
+use crate::errand::Want;
 use crate::github::{GitHubError, NOT_FOUND};
 use crate::mayfly::Mayfly;
-use crate::provision::{Provisioned, Want};
+use crate::provision::Provisioned;
 use crate::store::{StoreError, Take, Was};
 use crate::turn::Turn;
 

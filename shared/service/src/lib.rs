@@ -13,6 +13,7 @@
 
 pub mod clock;
 pub mod config;
+mod errand;
 mod errors;
 pub mod events;
 mod gate;

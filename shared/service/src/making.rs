@@ -11,11 +11,11 @@ use mayfly_core::policy::{Placement, Pool, ProxmoxPlacement};
 use mayfly_core::slot::{Phase, Slot, SlotEvent, VmPlace, earlier, later};
 
 use crate::clock;
+use crate::errand::{Errand, Passed, TAKEN_OVER, Tried, Want, Why};
 use crate::github::{GitHubError, Registration};
 use crate::mayfly::Mayfly;
 use crate::provider::proxmox::{Advanced, Failure, NewVm, Proxmox, Reached};
 use crate::provider::{Created, Deletion, PassedOver, Provider, ProviderError};
-use crate::provision::{Errand, Passed, TAKEN_OVER, Tried, Want, Why};
 use crate::store::{Moved, Stage, StoreError};
 use crate::turn::Turn;
 

@@ -5,45 +5,20 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use jiff::Timestamp;
 use mayfly_core::gate::PoolState;
-use mayfly_core::ids::{InstallationId, JobId, RunnerId};
-use mayfly_core::job::{Moment, Waiting};
+use mayfly_core::ids::RunnerId;
+use mayfly_core::job::Moment;
 use mayfly_core::policy::{GcpPlacement, Placement, Pool};
 use mayfly_core::slot::{Machine, Slot, SlotEvent, VmPlace, later};
 
 use crate::clock;
+use crate::errand::{Errand, Passed, TAKEN_OVER, Tried, Want, Why, shown};
 use crate::github::{GitHubError, Registration, Removal};
 use crate::mayfly::Mayfly;
 use crate::provider::gcp::Gcp;
 use crate::provider::{At, CreateError, Created, PassedOver, VmOrder};
 use crate::store::{Moved, Stage, StoreError};
 use crate::turn::Turn;
-
-/// Whom a VM is made for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Want<'a> {
-    /// This job.
-    Job(&'a Waiting),
-    /// Nobody yet: it is kept warm.
-    Warm,
-}
-
-impl Want<'_> {
-    fn job(self) -> Option<JobId> {
-        match self {
-            Self::Job(job) => Some(job.job),
-            Self::Warm => None,
-        }
-    }
-
-    fn installation(self) -> Option<InstallationId> {
-        match self {
-            Self::Job(job) => job.installation,
-            Self::Warm => None,
-        }
-    }
-}
 
 /// What became of a slot that was to become a VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,52 +31,6 @@ pub enum Provisioned {
     GivenBack(String),
     /// It is not known whether it was made; the slot stays taken until a sweep has looked.
     Unclear(String),
-}
-
-/// A slot that is to become a VM.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Errand<'a> {
-    pub pool: &'a Pool,
-    pub slot: &'a Slot,
-    pub want: Want<'a>,
-    /// Until when there is time for it.
-    pub deadline: Instant,
-    /// The same moment, as the lease on a VM that is made in steps says it.
-    pub lease: Timestamp,
-}
-
-/// What one placement answered.
-pub(crate) enum Tried {
-    Made(Created),
-    /// It is being made in steps, and somebody will go on with it.
-    Begun(VmPlace),
-    PassedOver(Passed),
-    Unclear(String),
-    NotRegistered(GitHubError),
-}
-
-/// A placement that was passed over.
-pub(crate) struct Passed {
-    /// Why, for people.
-    text: String,
-    why: Why,
-}
-
-/// Why a placement was passed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Why {
-    /// It has no room until another VM goes: that is no failure, and nothing to be patient about.
-    NoRoom,
-    /// It is full for a while.
-    Full,
-    /// It would or could not.
-    Failed,
-}
-
-impl Passed {
-    pub(crate) fn new(text: impl Into<String>, why: Why) -> Self {
-        Self { text: text.into(), why }
-    }
 }
 
 /// What all placements answered.
@@ -419,12 +348,4 @@ impl Mayfly {
             tracing::warn!(%job, %error, "the job's timeline lacks a line");
         }
     }
-}
-
-/// What becomes of a create whose slot is somebody else's by now.
-pub(crate) const TAKEN_OVER: &str = "the slot was taken over by a sweep";
-
-/// The job as logs show it; none for a VM that is kept warm.
-pub(crate) fn shown(want: Want<'_>) -> Option<u64> {
-    want.job().map(|job| job.0)
 }

@@ -11,8 +11,8 @@ use mayfly_core::route::route;
 use mayfly_core::slot::{Purpose, Slot, SlotEvent};
 
 use crate::clock;
+use crate::errand::Want;
 use crate::mayfly::Mayfly;
-use crate::provision::Want;
 use crate::store::{Claim, Enqueued, JobWritten, Moved, StoreError, Take, to_milliseconds};
 use crate::turn::Turn;
 

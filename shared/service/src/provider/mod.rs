@@ -14,6 +14,7 @@ use crate::secret::Secret;
 mod any;
 pub mod gcp;
 pub mod proxmox;
+mod repeat;
 
 pub use any::{At, Going, Provider};
 

@@ -13,9 +13,10 @@ use mayfly_core::sweep::{Action, Step};
 
 use super::Done;
 use crate::clock;
+use crate::errand::Want;
 use crate::github::GitHubError;
 use crate::mayfly::Mayfly;
-use crate::provision::{Provisioned, Want};
+use crate::provision::Provisioned;
 use crate::store::{Moved, Stage, StoreError, Take};
 use crate::turn::Turn;
 

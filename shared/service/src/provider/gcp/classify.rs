@@ -7,6 +7,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use crate::provider::repeat::CallFailed;
 use google_cloud_compute_v1::model::Operation;
 use google_cloud_gax::error::rpc::StatusDetails;
 use google_cloud_gax::error::{CredentialsError, Error};
@@ -366,6 +367,16 @@ pub(super) fn without(text: &str, secret: &str) -> String {
     match text.find(head) {
         Some(at) if !head.is_empty() => format!("{}[redacted]", &text[..at]),
         Some(_) | None => text.to_owned(),
+    }
+}
+
+impl CallFailed for CallError {
+    fn passes(&self) -> bool {
+        self.passes()
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.retry_after()
     }
 }
 

@@ -11,11 +11,12 @@ use mayfly_core::sweep::VmState;
 
 use super::Gcp;
 use super::classify::{CallError, Kind, Verdict, of_insert, of_operation, without};
-use super::clients::{Insert, backoff, repeated, until};
+use super::clients::Insert;
 use super::delete::is_done;
 use super::insert::{self, Template, TemplateRef};
 use super::list::state;
 use super::quota::{self, Demand, Reservation};
+use crate::provider::repeat::{backoff, repeated, until};
 use crate::provider::{CreateError, Created, PassedOver, VmOrder};
 
 /// For each try of an insert.

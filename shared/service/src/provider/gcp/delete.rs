@@ -7,9 +7,9 @@ use google_cloud_compute_v1::model::{Instance, Operation};
 use mayfly_core::slot::VmPlace;
 
 use super::classify::{CallError, Verdict, of_operation};
-use super::clients::{backoff, repeated, until};
 use super::insert::DEPLOYMENT_LABEL;
 use super::{Gcp, is_past, out_of_time, provider_error};
+use crate::provider::repeat::{backoff, repeated, until};
 use crate::provider::{Deletion, ProviderError};
 
 /// For each try of a call that answers at once.

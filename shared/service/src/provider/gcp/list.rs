@@ -9,10 +9,10 @@ use mayfly_core::ids::{Deployment, PoolName};
 use mayfly_core::slot::VmPlace;
 use mayfly_core::sweep::{Vm, VmState};
 
-use super::clients::repeated;
 use super::insert::{DEPLOYMENT_LABEL, POOL_LABEL};
 use super::{Gcp, is_past, out_of_time, provider_error};
 use crate::provider::ProviderError;
+use crate::provider::repeat::repeated;
 
 /// For each try of each page.
 const PAGE_LIMIT: Duration = Duration::from_secs(20);

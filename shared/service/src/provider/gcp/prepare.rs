@@ -9,9 +9,9 @@ use mayfly_core::policy::GcpPlacement;
 
 use super::Gcp;
 use super::classify::CallError;
-use super::clients::{repeated, until};
 use super::insert::{Template, TemplateRef};
 use super::quota::{self, Reading, RegionQuotas};
+use crate::provider::repeat::{repeated, until};
 
 /// A template is read again after this: a change of it, which keeps its name, is seen that late.
 const TEMPLATE_FRESH: Duration = Duration::from_secs(5 * 60);

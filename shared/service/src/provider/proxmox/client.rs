@@ -1,9 +1,8 @@
 //! One method for each call that is made.
 //!
-//! Nothing is repeated here but by [`repeated`]: what may be, and when, is decided by the callers, which know what a
-//! repeat means.
+//! Nothing is repeated here: what may be, and when, is decided by the callers, which know what a repeat means.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde::de::IgnoredAny;
@@ -198,44 +197,6 @@ fn task_of(upid: &str) -> Result<Upid, Error> {
     upid.parse().map_err(|error: super::answers::WrongUpid| {
         Error::new(Kind::Lost { timed_out: false }, format!("accepted, but {error}"))
     })
-}
-
-/// Makes a call that may be repeated freely up to three times, as long as its failure is one that passes.
-/// `limit` bounds each try.
-pub(super) async fn repeated<T, F: Future<Output = Result<T, Error>>>(
-    deadline: Instant,
-    limit: Duration,
-    // Not an `AsyncFn`: the future of one that borrows cannot be spawned.
-    call: impl Fn(Duration) -> F,
-) -> Result<T, Error> {
-    const TRIES_MAX: u32 = 3;
-    let mut tries = 1;
-    loop {
-        let error = match call(until(deadline, limit)).await {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        if tries == TRIES_MAX || !error.passes() {
-            return Err(error);
-        }
-        let Some(wait) = backoff(tries, error.retry_after(), deadline) else { return Err(error) };
-        tokio::time::sleep(wait).await;
-        tries += 1;
-    }
-}
-
-/// What is left until `deadline`, but no more than `most`.
-pub(super) fn until(deadline: Instant, most: Duration) -> Duration {
-    deadline.saturating_duration_since(Instant::now()).min(most)
-}
-
-/// How long to wait before the next try, the `tries`th one having failed; `None` when the deadline does not allow it.
-fn backoff(tries: u32, asked: Option<Duration>, deadline: Instant) -> Option<Duration> {
-    /// Before the second try; doubled for each further one.
-    const FIRST: Duration = Duration::from_millis(150);
-    let doubled = FIRST.saturating_mul(1 << tries.saturating_sub(1).min(10));
-    let wait = crate::random::jitter(doubled).max(asked.unwrap_or_default());
-    (wait < deadline.saturating_duration_since(Instant::now())).then_some(wait)
 }
 
 #[cfg(test)]

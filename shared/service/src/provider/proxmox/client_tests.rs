@@ -1,4 +1,5 @@
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use mayfly_core::ids::ProviderName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -7,6 +8,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::config::Trust;
 use crate::provider::proxmox::error::Kind;
+use crate::provider::repeat::repeated;
 use crate::secret::SecretSource;
 
 pub(in crate::provider::proxmox) const LIMIT: Duration = Duration::from_secs(10);

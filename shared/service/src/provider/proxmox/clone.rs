@@ -8,11 +8,12 @@ use mayfly_core::room::{Demand, Found};
 use mayfly_core::slot::VmPlace;
 
 use super::answers::{Upid, VmStatus};
-use super::client::{CloneOrder, repeated, until};
+use super::client::CloneOrder;
 use super::error::{Error, Kind};
 use super::look::{KEPT, Seen};
 use super::template::{Template, create_error, full};
 use super::{LIMIT, Proxmox, marks, pause_before};
+use crate::provider::repeat::{repeated, until};
 use crate::provider::{CreateError, PassedOver};
 
 /// For each try of a clone: Proxmox forks the task only after it has locked and written the new configuration.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use mayfly_core::slot::VmPlace;
 
 use super::answers::{Upid, VmEntry, VmStatus};
-use super::client::{repeated, until};
 use super::error::{Error, Kind};
 use super::{LIMIT, Proxmox, address, is_past, marks, pause_before, provider_error};
+use crate::provider::repeat::{repeated, until};
 use crate::provider::{Deletion, ProviderError};
 
 /// What was seen of a VM is acted upon within this; after that it is looked at again.

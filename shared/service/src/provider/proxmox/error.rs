@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::provider::repeat::CallFailed;
 use mayfly_core::ids::ProviderName;
 use serde::Deserialize;
 
@@ -348,6 +349,16 @@ fn clean(text: &str) -> String {
 
 fn shortened(text: &str) -> String {
     text.chars().take(TEXT_LENGTH_MAX).collect()
+}
+
+impl CallFailed for Error {
+    fn passes(&self) -> bool {
+        self.passes()
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.retry_after()
+    }
 }
 
 #[cfg(test)]

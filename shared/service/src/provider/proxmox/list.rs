@@ -8,10 +8,10 @@ use mayfly_core::ids::PoolName;
 use mayfly_core::sweep::{Vm, VmState};
 
 use super::answers::{VmConfig, VmEntry};
-use super::client::repeated;
 use super::error::{Error, Kind};
 use super::look::Seen;
 use super::{LIMIT, Proxmox, marks, provider_error};
+use crate::provider::repeat::repeated;
 use crate::provider::{Listed, ProviderError};
 
 /// Configurations that a list looks into, at a time and in all: those of VMs so new that the cluster's own list lacks

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use mayfly_core::room::{Cluster, Guest, Host};
 
 use super::answers::{Resources, VmEntry};
-use super::client::repeated;
 use super::error::Error;
 use super::{LIMIT, Proxmox, marks};
 use crate::clock;
+use crate::provider::repeat::repeated;
 
 /// A look this old is good enough to find room by; that there is none is said by a new one only. Shorter than
 /// [`mayfly_core::room::CLAIM_KEPT`], by which claims outlast the looks that lack their VMs.

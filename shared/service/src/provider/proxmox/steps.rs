@@ -8,11 +8,11 @@ use mayfly_core::policy::Platform;
 use mayfly_core::slot::VmPlace;
 
 use super::answers::{TaskState, Upid};
-use super::client::{repeated, until};
 use super::error::{Error, Kind};
 use super::{LIMIT, Proxmox, address, is_past, is_refusal, marks, pause_before};
 use crate::clock;
 use crate::provider::ProviderError;
+use crate::provider::repeat::{repeated, until};
 use crate::secret::Secret;
 
 /// How far a VM got, and where it is: a clone stands on its template's node until it is done.

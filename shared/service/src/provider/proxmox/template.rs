@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use mayfly_core::policy::ProxmoxPlacement;
 use mayfly_core::room::Demand;
 
-use super::client::repeated;
 use super::error::Error;
 use super::look::Seen;
 use super::{LIMIT, Proxmox, is_past, is_refusal};
+use crate::provider::repeat::repeated;
 use crate::provider::{CreateError, PassedOver};
 
 /// A template's configuration is read again after this.
