@@ -3,12 +3,12 @@
 //! A VM is made in steps: a template is cloned to the node with most free memory, the clone is tagged and started, and
 //! when its guest agent answers, the JIT config is written into it. Every step can be taken up by somebody else.
 //!
-//! - [`client`]: one method for each call that is made; [`http`] sends it, [`tls`] says whose certificate is trusted
-//! - [`answers`]: what the calls answer, as far as it is used
-//! - [`error`]: what an error means, and what a person can do about it
-//! - [`look`], [`template`]: what is known of the cluster, kept for a while
-//! - [`place`]: which node and id a VM gets, agreed upon with all others that make VMs at the same time
-//! - [`clone`], [`steps`]: making a VM; [`delete`], [`list`]: the rest of its life
+//! - `client`: one method for each call that is made; `http` sends it, `tls` says whose certificate is trusted
+//! - `answers`: what the calls answer, as far as it is used
+//! - `error`: what an error means, and what a person can do about it
+//! - `look`, `template`: what is known of the cluster, kept for a while
+//! - `place`: which node and id a VM gets, agreed upon with all others that make VMs at the same time
+//! - `clone`, `steps`: making a VM; `delete`, `list`: the rest of its life
 
 mod answers;
 mod client;
