@@ -80,7 +80,8 @@ impl<'a> PoolPlanner<'a, '_> {
         match sighting {
             Sighting::Unknown => return self.out_of_sight(slot),
             Sighting::Gone(_) if leased => return self.stays(slot, "its VM is being made"),
-            Sighting::Gone(asked) if asked <= leased_until => {
+            // A list may be behind, and give an id that is used again its old name.
+            Sighting::Gone(asked) if asked <= later(leased_until, self.timing.step_timeout) => {
                 return self.stays(slot, "its VM may be too new to be in the list");
             }
             Sighting::Gone(_) => return self.release(slot, "its VM could not be made"),
