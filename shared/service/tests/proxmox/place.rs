@@ -59,7 +59,9 @@ async fn an_id_that_a_stranger_took_just_before_is_left_to_it() {
 
     story.with(|world, _| world.faults.lab.stranger_takes = Chance::next(9));
     let cloning = story.clone_of(&story.lab, &story.name()).await.unwrap();
-    assert_eq!((story.calls("clone"), story.vms().len()), (12, 12));
+    // One in a hundred times an id is chosen that a stranger has taken since the last look.
+    let calls = story.calls("clone");
+    assert!((12..14).contains(&calls) && story.vms().len() == 12, "{calls} calls");
     let ids: BTreeSet<_> = story.vms().iter().map(|vm| vm.vmid).collect();
     assert!(ids.len() == 12 && ids.contains(&Some(vmid_of(&cloning.place))));
 
@@ -67,7 +69,7 @@ async fn an_id_that_a_stranger_took_just_before_is_left_to_it() {
     let never = story.clone_of(&story.lab, &story.name()).await;
     let Err(CreateError::Unavailable(why)) = never else { panic!("{never:?}") };
     assert!(why.contains("16 tries"), "{why}");
-    assert_eq!(story.calls("clone"), 28);
+    assert_eq!(story.calls("clone") - calls, 16);
     story.end();
 }
 
