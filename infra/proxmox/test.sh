@@ -3,6 +3,9 @@
 # virt-customize and wget which take only what the real ones take, and write down what they were asked; the script that runs
 # in the guest runs against a stand-in for GitHub's runner. Needs bash and the usual small tools.
 set -euo pipefail
+
+# Whatever is started in the background ignores SIGINT, its children with it, and no trap changes that: begin anew without.
+[ -z "$(trap -p INT)" ] || exec env --default-signal=INT "$BASH" "$0" "$@"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
