@@ -12,7 +12,7 @@ use mayfly_core::ids::{
     Deployment, JobId, PoolName, ProviderName, Repository, RunnerId, RunnerName, SlotIndex,
 };
 use mayfly_core::job::{Job, JobState};
-use mayfly_core::slot::{Machine, Purpose, Slot, SlotEvent, VmPlace};
+use mayfly_core::slot::{Purpose, Slot, SlotEvent, VmPlace};
 use mayfly_service::store::{Ledger, create_table, local_aws_config};
 use mayfly_testkit::table::EmbeddedTable;
 use mayfly_testkit::tcp_proxy::Link;
@@ -110,7 +110,7 @@ fn at(seconds: i64) -> Timestamp {
 
 fn placed() -> SlotEvent {
     let vm = VmPlace { provider: ProviderName::new("gcp").unwrap(), at: "us-east1-c".to_owned() };
-    SlotEvent::Placed { machine: Machine { vm, runner_id: Some(RunnerId(7)) } }
+    SlotEvent::Placed { vm, runner_id: RunnerId(7) }
 }
 
 fn started() -> SlotEvent {

@@ -71,8 +71,8 @@ pub struct Claim {
 pub struct Demand {
     /// Memory, in bytes.
     pub memory: u64,
-    /// The hosts that will do; `None` for any.
-    pub hosts: Option<BTreeSet<String>>,
+    /// The hosts that will do.
+    pub hosts: BTreeSet<String>,
     /// The ids it may have.
     pub vmids: RangeInclusive<u32>,
     /// The storages that its clone writes to.
@@ -207,7 +207,7 @@ fn fits(
     if !host.online {
         return Err("the node is offline".to_owned());
     }
-    if demand.hosts.as_ref().is_some_and(|hosts| !hosts.contains(&host.name)) {
+    if !demand.hosts.contains(&host.name) {
         return Err("the template's storage does not reach it, or `nodes` leaves it out".to_owned());
     }
     let free = host.memory.saturating_sub(committed(cluster, claims, demand, host));

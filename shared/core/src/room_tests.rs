@@ -20,7 +20,7 @@ fn cluster(hosts: Vec<Host>, guests: Vec<(u32, Guest)>) -> Cluster {
 fn demand(memory: u64) -> Demand {
     Demand {
         memory: memory * G,
-        hosts: None,
+        hosts: (1..=5).map(|host| format!("pve{host}")).collect(),
         vmids: 9000..=9009,
         storages: ["ceph".to_owned()].into(),
         clones_most: 4,
@@ -66,7 +66,7 @@ fn a_host_that_will_not_do_says_why() {
     let mut offline = host("pve2", 64, 0);
     offline.online = false;
     let all = cluster(vec![host("pve1", 64, 60), offline, host("pve3", 64, 0), host("pve4", 64, 0)], vec![]);
-    let hosts = Some(["pve1", "pve2", "pve4"].map(str::to_owned).into());
+    let hosts = ["pve1", "pve2", "pve4"].map(str::to_owned).into();
     let failed = BTreeMap::from([("pve4".to_owned(), "no route to host".to_owned())]);
     let Found::Full(why) = choose(&all, &BTreeMap::new(), &Demand { hosts, failed, ..demand(8) }, 0) else {
         panic!("there is room nowhere");

@@ -137,8 +137,10 @@ pub enum SlotEvent {
     /// The provider accepted the create of its VM, or a VM of its name was found; told again when the VM had to be
     /// made in another place.
     Placed {
-        /// The machine.
-        machine: Machine,
+        /// Where it is.
+        vm: VmPlace,
+        /// Its runner, which was registered before.
+        runner_id: RunnerId,
     },
     /// What happens to a VM that is made in steps.
     Making(Making),
@@ -294,8 +296,9 @@ impl Slot {
         }
         let machine = self.phase.machine().cloned();
         let (purpose, phase) = match event {
-            SlotEvent::Placed { machine } => {
-                (self.purpose, Phase::Booting { machine: machine.clone(), since: now })
+            SlotEvent::Placed { vm, runner_id } => {
+                let machine = Machine { vm: vm.clone(), runner_id: Some(*runner_id) };
+                (self.purpose, Phase::Booting { machine, since: now })
             }
             SlotEvent::Making(making) => (self.purpose, making.phase_after(self, now)?),
             SlotEvent::Online => match machine {

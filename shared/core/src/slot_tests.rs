@@ -27,7 +27,7 @@ fn handed_over(held: i64) -> SlotEvent {
 
 fn all_events() -> Vec<SlotEvent> {
     vec![
-        SlotEvent::Placed { machine: machine() },
+        SlotEvent::Placed { vm: machine().vm, runner_id: RunnerId(5) },
         making(None),
         making(Some(at(5))),
         SlotEvent::Making(Making::TakenUp { leased_until: at(40) }),

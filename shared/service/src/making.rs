@@ -63,8 +63,9 @@ impl Mayfly {
         if cooling.contains(&kind.place()) {
             return Tried::PassedOver(Passed::new("cooling down", Why::Full));
         }
-        let mut pause = CLONE_PAUSE;
-        for again in (0..CLONES_MOST).rev() {
+        let (mut pause, mut clones) = (CLONE_PAUSE, 0);
+        loop {
+            clones += 1;
             let vm = NewVm { name: &errand.slot.runner, pool: &errand.pool.name, deadline: errand.deadline };
             let cloning = match Box::pin(proxmox.begin(kind, vm)).await {
                 Ok(cloning) => cloning,
@@ -98,7 +99,7 @@ impl Mayfly {
                     return Tried::Begun(place);
                 }
                 Reached::Failed { failure: Failure::Again, why }
-                    if again > 0 && has_time(errand.deadline, pause) =>
+                    if clones < CLONES_MOST && has_time(errand.deadline, pause) =>
                 {
                     // A slot stands for one VM: there is no other before this one is gone.
                     if let Err(left) = self.ensure_gone(errand, proxmox, &place).await {
@@ -115,7 +116,6 @@ impl Mayfly {
                 }
             }
         }
-        Tried::PassedOver(Passed::new("its storage is busy", Why::NoRoom))
     }
 
     /// A VM that cannot be made: what there is of it goes, and only then the job is passed on, since a slot stands for one

@@ -9,7 +9,7 @@ use mayfly_core::gate::PoolState;
 use mayfly_core::ids::RunnerId;
 use mayfly_core::job::Moment;
 use mayfly_core::policy::{GcpPlacement, Placement, Pool};
-use mayfly_core::slot::{Machine, Slot, SlotEvent, VmPlace, later};
+use mayfly_core::slot::{Slot, SlotEvent, VmPlace, later};
 
 use crate::clock;
 use crate::errand::{Errand, Passed, TAKEN_OVER, Tried, Want, Why, shown};
@@ -141,8 +141,8 @@ impl Mayfly {
                     return Answered::Settled(self.made(errand, created, passed_over).await);
                 }
                 Tried::Begun(place) => {
-                    let created = Created { place, passed_over: Vec::new() };
-                    return Answered::Settled(self.made(errand, created, passed_over).await);
+                    self.note_passed_over(errand, &place, &passed_over).await;
+                    return Answered::Settled(Provisioned::Made(place));
                 }
                 Tried::PassedOver(Passed { text, why }) => {
                     reasons.insert(why);
@@ -183,8 +183,7 @@ impl Mayfly {
         };
         let lost = AtomicBool::new(false);
         let runner_id = registration.runner_id;
-        let placed =
-            |place: VmPlace| self.placed(slot, Machine { vm: place, runner_id: Some(runner_id) }, &lost);
+        let placed = |place: VmPlace| self.placed(slot, SlotEvent::Placed { vm: place, runner_id }, &lost);
         match Box::pin(gcp.create(kind, &order, cooling, placed)).await {
             Ok(created) if lost.load(Ordering::Relaxed) => {
                 tracing::warn!(runner = %slot.runner, place = %created.place, "the slot was taken over; its VM goes");
@@ -227,8 +226,8 @@ impl Mayfly {
 
     /// Records a create as soon as the provider has accepted it, while its operation is still under way. `lost` is set
     /// when the slot is somebody else's by now.
-    async fn placed(&self, slot: &Slot, machine: Machine, lost: &AtomicBool) {
-        match self.ledger.slot_event(&slot.runner, &SlotEvent::Placed { machine }, clock::now()).await {
+    async fn placed(&self, slot: &Slot, event: SlotEvent, lost: &AtomicBool) {
+        match self.ledger.slot_event(&slot.runner, &event, clock::now()).await {
             Ok(Moved::From(_)) => {}
             // The event of its job may have overtaken this record: then the slot is busy, and still this runner's.
             Ok(Moved::No) => {
@@ -245,12 +244,17 @@ impl Mayfly {
         tracing::info!(pool = %pool.name, job = shown(want), runner = %slot.runner, placement = %place, "VM made");
         passed_over
             .extend(created.passed_over.into_iter().map(|over| format!("{}: {}", over.place, over.why)));
-        // A plain create is told by the slot; only a story worth telling costs a write.
+        self.note_passed_over(errand, &place, &passed_over).await;
+        Provisioned::Made(place)
+    }
+
+    /// A plain create is told by the slot; only a story worth telling costs a write.
+    async fn note_passed_over(&self, errand: Errand<'_>, place: &VmPlace, passed_over: &[String]) {
+        let Errand { slot, want, .. } = errand;
         if !passed_over.is_empty() {
             let line = format!("VM {} in {place}; passed over {}", slot.runner, passed_over.join("; "));
             self.note(want, line).await;
         }
-        Provisioned::Made(place)
     }
 
     fn unclear(errand: Errand<'_>, why: String) -> Provisioned {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use simulator::{Api, Delivery, JobSpec, Method, Reply, Request, Response, Settings, Timing, VmView, World};
+use simulator::{
+    Api, Delivery, JobSpec, Lab, Method, Reply, Request, Response, Settings, Timing, VmView, World,
+};
 
 pub const ZONE: &str = "us-east1-c";
 pub const LABELS: [&str; 3] = ["self-hosted", "Linux", "GPU"];
@@ -236,4 +238,26 @@ pub fn wirecheck(log: &Path) {
     let output = std::process::Command::new(tool).arg(log).output().unwrap();
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+pub const GIB: u64 = 1024 * 1024 * 1024;
+
+/// The usual settings, but for the cluster.
+pub fn lab(change: impl FnOnce(&mut Lab)) -> Settings {
+    let mut settings = settings();
+    change(&mut settings.proxmox);
+    settings
+}
+
+/// What the cluster answered: the status, and the reason beside it.
+pub fn said(response: &Response) -> (u16, &str) {
+    (response.status, response.reason.as_deref().unwrap_or_default())
+}
+
+/// A call that the cluster refuses, and how.
+pub fn refused(story: &mut Story, method: Method, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
+    let answer = story.lab(method, path, fields);
+    assert!(!answer.is_success(), "{path}");
+    assert_eq!(answer.value()["data"], Value::Null);
+    (answer.status, answer.reason.unwrap_or_default())
 }

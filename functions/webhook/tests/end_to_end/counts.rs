@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mayfly_core::ids::{JobId, ProviderName, Repository, RunnerId, RunnerName};
 use mayfly_core::job::{Job, JobState, Moment};
-use mayfly_core::slot::{Machine, Purpose, Slot, SlotEvent, VmPlace};
+use mayfly_core::slot::{Purpose, Slot, SlotEvent, VmPlace};
 use mayfly_service::store::{Claim, Moved, Take};
 use serde_json::{Value, json};
 use simulator::JobSpec;
@@ -81,10 +81,7 @@ impl Stage {
         let slot = Slot::reserved(runner.clone(), Purpose::Job(id), now);
         assert_eq!(self.ledger.claim(&job, &Take::Free(slot)).await.unwrap(), Claim::Taken);
         let vm = VmPlace { provider: ProviderName::new("cloud").unwrap(), at: ZONE.to_owned() };
-        for event in [
-            SlotEvent::Placed { machine: Machine { vm, runner_id: Some(runner_id) } },
-            SlotEvent::Started { job: id },
-        ] {
+        for event in [SlotEvent::Placed { vm, runner_id }, SlotEvent::Started { job: id }] {
             let moved = self.ledger.slot_event(&runner, &event, now).await.unwrap();
             assert!(matches!(moved, Moved::From(_)), "{event:?}");
         }

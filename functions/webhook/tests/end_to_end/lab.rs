@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use mayfly_testkit::delivery::{Delivery, WorkflowJob};
 use simulator::{Api, Chance, VmView, World};
 
-use crate::plot::{LABELS, Plot, REPOSITORY};
+use crate::plot::Plot;
 use crate::sights::{all_over, our_vms};
 use crate::stage::Stage;
+use crate::stories::{bad_deliveries, burst, crossed, crossing, four_times};
 
 /// All VMs of ours that ever were.
 fn ever(world: &World) -> Vec<VmView> {
@@ -33,36 +33,14 @@ async fn a_job_runs_on_a_clone_of_its_own_and_the_clone_goes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_delivery_four_times_makes_one_clone() {
-    let stage = Stage::set(Plot::lab(10)).await;
-    let job = WorkflowJob::new(4711, REPOSITORY, &LABELS).installation(stage.simulator.installation_id());
-    let delivery = Delivery::workflow_job("guid", &job.queued(), &stage.webhook_secret);
-    for _ in 0..2 {
-        let event = delivery.request().event();
-        let (first, second) = tokio::join!(stage.webhook.invoke(event.clone()), stage.webhook.invoke(event));
-        for invocation in [first.unwrap(), second.unwrap()] {
-            assert_eq!(invocation.response.clone().unwrap()["statusCode"], 202);
-            invocation.finished().await;
-        }
-    }
-    assert_eq!((stage.calls("proxmox.clone"), stage.calls("github.jitconfig")), (1, 1));
-    let ended = Delivery::workflow_job("guid-2", &job.completed("cancelled"), &stage.webhook_secret);
-    stage.webhook.invoke(ended.request().event()).await.unwrap().finished().await;
-    stage.curtain().await;
+    four_times(Plot::lab(10), "proxmox.clone").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crossed_jobs_and_bad_deliveries_are_all_served() {
-    let stage = Stage::set(Plot::lab(12)).await;
-    stage.simulator.with(|world, _| {
-        world.faults.deliveries.duplicated = Chance::rate(0.5);
-        world.faults.deliveries.reordered = Chance::rate(0.5);
-        world.faults.deliveries.reorder_max = Duration::from_millis(800);
-    });
-    for _ in 0..12 {
-        stage.queue(Duration::from_millis(1500));
-    }
-    stage.to_the_end().await;
-    stage.curtain().await;
+    let stage = Stage::set(crossing(Plot::lab(12))).await;
+    bad_deliveries(&stage);
+    crossed(stage).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,12 +90,7 @@ async fn fifty_jobs_at_once_share_a_lab_with_room_for_twenty() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_jobs_at_once_on_ten_clones_are_all_served() {
-    let stage = Stage::set(Plot { environments: 100, log: "debug", ..Plot::lab(10) }).await;
-    for _ in 0..200 {
-        stage.queue(Duration::from_millis(10));
-    }
-    stage.to_the_end().await;
-    stage.curtain().await;
+    burst(Plot { environments: 100, log: "debug", ..Plot::lab(10) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

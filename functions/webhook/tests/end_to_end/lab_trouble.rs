@@ -53,6 +53,7 @@ async fn storage_locks_are_survived() {
     }
     stage.to_the_end().await;
     stage.simulator.with(|world, _| world.faults.clear());
+    assert!(stage.calls("proxmox.clone") > 20, "no lock struck in this story: {}", stage.story());
     stage.curtain().await;
 }
 

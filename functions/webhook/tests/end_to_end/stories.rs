@@ -12,7 +12,12 @@ use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_delivery_four_times_makes_one_vm_and_one_jit_config() {
-    let stage = Stage::set(Plot::default()).await;
+    four_times(Plot::default(), "gcp.insert").await;
+}
+
+/// The same delivery comes four times; `create` is the call that makes a VM.
+pub async fn four_times(plot: Plot, create: &str) {
+    let stage = Stage::set(plot).await;
     let job = WorkflowJob::new(4711, REPOSITORY, &LABELS).installation(stage.simulator.installation_id());
     let delivery = Delivery::workflow_job("guid", &job.queued(), &stage.webhook_secret);
     // Two at the same time, then two more.
@@ -24,7 +29,7 @@ async fn the_same_delivery_four_times_makes_one_vm_and_one_jit_config() {
             invocation.finished().await;
         }
     }
-    assert_eq!((stage.calls("gcp.insert"), stage.calls("github.jitconfig")), (1, 1));
+    assert_eq!((stage.calls(create), stage.calls("github.jitconfig")), (1, 1));
     // GitHub knows no such job, so nobody runs it: it ends, and its VM goes when it has idled long enough.
     let ended = Delivery::workflow_job("guid-2", &job.completed("cancelled"), &stage.webhook_secret);
     stage.webhook.invoke(ended.request().event()).await.unwrap().finished().await;
@@ -44,12 +49,17 @@ async fn a_job_runs_on_a_vm_of_its_own_and_the_vm_goes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crossed_jobs_lose_no_vm_while_it_is_busy_and_leave_none() {
-    // Whoever is idle gets a job, by chance; a dozen at once cross for certain.
-    let plot = Plot {
-        settings: Settings { seed: 5, random_matching: true, ..Settings::brisk() },
-        ..Plot::limited(12)
-    };
-    let stage = Stage::set(plot).await;
+    crossed(Stage::set(crossing(Plot::limited(12))).await).await;
+}
+
+/// Whoever is idle gets a job, by chance; a dozen at once cross for certain.
+pub fn crossing(plot: Plot) -> Plot {
+    let settings = Settings { seed: 5, random_matching: true, ..plot.settings };
+    Plot { settings, ..plot }
+}
+
+/// A dozen jobs at once, some of which cross.
+pub async fn crossed(stage: Stage) {
     for _ in 0..12 {
         stage.queue(Duration::from_millis(1500));
     }
@@ -66,12 +76,17 @@ async fn crossed_jobs_lose_no_vm_while_it_is_busy_and_leave_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_jobs_at_once_on_ten_slots_are_all_served() {
-    let stage = Stage::set(Plot { environments: 250, ..Plot::limited(10) }).await;
+    burst(Plot { environments: 250, ..Plot::limited(10) }).await;
+}
+
+/// Two hundred jobs at once, on however many slots there are.
+pub async fn burst(plot: Plot) {
+    let stage = Stage::set(plot).await;
     for _ in 0..200 {
         stage.queue(Duration::from_millis(10));
     }
     stage.to_the_end().await;
-    // That there were never more than ten VMs is one of the world's own invariants (I2).
+    // That there were never more VMs than slots is one of the world's own invariants (I2).
     stage.curtain().await;
 }
 
@@ -131,16 +146,21 @@ async fn a_job_behind_an_approval_gets_its_vm_when_it_is_approved() {
 #[tokio::test(flavor = "multi_thread")]
 async fn late_repeated_and_reordered_deliveries_change_nothing() {
     let stage = Stage::set(Plot::default()).await;
-    stage.simulator.with(|world, _| {
-        world.faults.deliveries.duplicated = Chance::rate(0.5);
-        world.faults.deliveries.reordered = Chance::rate(0.5);
-        world.faults.deliveries.reorder_max = Duration::from_millis(800);
-    });
+    bad_deliveries(&stage);
     for _ in 0..20 {
         stage.queue(Duration::from_millis(100));
     }
     stage.to_the_end().await;
     stage.curtain().await;
+}
+
+/// Half of GitHub's deliveries come twice, and half of them late.
+pub fn bad_deliveries(stage: &Stage) {
+    stage.simulator.with(|world, _| {
+        world.faults.deliveries.duplicated = Chance::rate(0.5);
+        world.faults.deliveries.reordered = Chance::rate(0.5);
+        world.faults.deliveries.reorder_max = Duration::from_millis(800);
+    });
 }
 
 impl Stage {

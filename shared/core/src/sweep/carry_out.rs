@@ -9,7 +9,7 @@ use crate::gate::Trouble;
 use crate::ids::{JobId, RunnerName, SlotIndex, nonce};
 use crate::job::{JobState, Waiting};
 use crate::making::Making;
-use crate::slot::{Machine, Phase, Purpose, Slot, SlotEvent};
+use crate::slot::{Phase, Purpose, Slot, SlotEvent};
 
 /// The world after a plan for its one pool, at the same moment.
 pub fn carry_out(world: &World, plan: &Plan) -> World {
@@ -39,8 +39,8 @@ impl Aftermath {
                 self.end(slot);
             }
             Action::Adopt { slot, vm } => {
-                let machine = Machine { vm: vm.place.clone(), runner_id: Some(crate::ids::RunnerId(77)) };
-                self.happens(&slot.runner, &SlotEvent::Placed { machine });
+                let placed = SlotEvent::Placed { vm: vm.place.clone(), runner_id: crate::ids::RunnerId(77) };
+                self.happens(&slot.runner, &placed);
             }
             Action::Advance { slot } => {
                 let Some(held) = slot.lease() else { return };

@@ -1,16 +1,15 @@
 //! One request to GitHub: headers, deadline, retries, and the answer typed by what the caller does next.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use mayfly_core::pace::{Allowance, tightest};
+use mayfly_core::pace::Allowance;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, LINK, RETRY_AFTER, USER_AGENT};
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::allowance::{Allowances, number};
 use super::{GitHubError, Permission, link};
 use crate::secret::Secret;
 
@@ -132,12 +131,8 @@ pub(super) struct Http {
     client: OnceLock<reqwest::Client>,
     /// Until when GitHub asked to be left alone.
     limited: Mutex<Option<Instant>>,
-    /// What is left of each hourly limit, by the moment when it is renewed: each token has its own.
-    allowances: Mutex<BTreeMap<Timestamp, Allowance>>,
+    allowances: Allowances,
 }
-
-/// So many tokens are in use at a time, at most; an App has one for each installation.
-const ALLOWANCES_MOST: usize = 64;
 
 /// Does work that may have to wait for others' calls, which have deadlines of their own.
 pub(super) async fn within<T>(
@@ -157,7 +152,12 @@ struct Failed {
 
 impl Http {
     pub(super) fn new(api_url: String) -> Self {
-        Self { api_url, client: OnceLock::new(), limited: Mutex::default(), allowances: Mutex::default() }
+        Self {
+            api_url,
+            client: OnceLock::new(),
+            limited: Mutex::default(),
+            allowances: Allowances::default(),
+        }
     }
 
     /// For how long GitHub asks to be left alone.
@@ -169,20 +169,7 @@ impl Http {
 
     /// What is left of the hourly limit, as far as answers told; the tightest where there are several.
     pub(super) fn allowance(&self) -> Option<Allowance> {
-        let now = Timestamp::now();
-        let known = self.allowances.lock().ok()?;
-        tightest(known.values().copied().filter(|allowance| !allowance.is_over(now)))
-    }
-
-    fn learn(&self, headers: &HeaderMap) {
-        let (Some(told), Ok(mut known)) = (allowance(headers), self.allowances.lock()) else { return };
-        let now = Timestamp::now();
-        known.retain(|_, each| !each.is_over(now));
-        if known.len() < ALLOWANCES_MOST || known.contains_key(&told.resets_at) {
-            // Answers may overtake each other.
-            let lowest = known.entry(told.resets_at).or_insert(told);
-            lowest.remaining = lowest.remaining.min(told.remaining);
-        }
+        self.allowances.tightest()
     }
 
     /// Sends a request, again where that can help and the deadline allows it; `bearer` says who asks, anew for each try.
@@ -250,7 +237,7 @@ impl Http {
         let mut answer = request.send().await.map_err(|error| passing(chain(&error)))?;
         let status = answer.status();
         let headers = answer.headers().clone();
-        self.learn(&headers);
+        self.allowances.learn(&headers);
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| passing(chain(&error)))? {
             body.extend_from_slice(&chunk);
@@ -308,21 +295,6 @@ fn typed(
             again_after: Some(Duration::ZERO),
         }),
     }
-}
-
-fn number(headers: &HeaderMap, name: &str) -> Option<i64> {
-    headers.get(name)?.to_str().ok()?.trim().parse().ok()
-}
-
-/// What an answer says of the hourly limit. GitHub Enterprise Server says nothing unless limits are switched on.
-fn allowance(headers: &HeaderMap) -> Option<Allowance> {
-    let counted = |name: &str| number(headers, name).and_then(|value| u64::try_from(value).ok());
-    let resource = headers.get("x-ratelimit-resource").and_then(|value| value.to_str().ok());
-    Some(Allowance {
-        limit: counted("x-ratelimit-limit").filter(|_| resource.is_none_or(|name| name == "core"))?,
-        remaining: counted("x-ratelimit-remaining")?,
-        resets_at: Timestamp::from_second(number(headers, "x-ratelimit-reset")?).ok()?,
-    })
 }
 
 /// For how long GitHub asks to be left alone, if that is what it says.
@@ -391,36 +363,6 @@ mod tests {
             limited(&[("x-ratelimit-remaining", "4999")], r#"{"message":"Resource not accessible"}"#),
             None
         );
-    }
-
-    #[test]
-    fn the_hourly_limit_is_read_where_it_is_told_and_each_tokens_is_kept() {
-        let headers = |limit: &str, remaining: &str, reset: i64, resource: &'static str| -> HeaderMap {
-            let reset = reset.to_string();
-            [
-                ("x-ratelimit-limit", limit),
-                ("x-ratelimit-remaining", remaining),
-                ("x-ratelimit-reset", &reset),
-                ("x-ratelimit-resource", resource),
-            ]
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .into_iter()
-            .collect()
-        };
-        let http = Http::new("http://127.0.0.1:1".to_owned());
-        let soon = Timestamp::now().as_second() + 600;
-        for nothing in [HeaderMap::new(), headers("30", "1", soon, "search"), headers("x", "1", soon, "core")]
-        {
-            http.learn(&nothing);
-            assert_eq!(http.allowance(), None);
-        }
-        http.learn(&headers("5000", "1", soon - 3_600, "core"));
-        assert_eq!(http.allowance(), None, "its window is over");
-        http.learn(&headers("5000", "4990", soon, "core"));
-        http.learn(&headers("5000", "4991", soon, "core"));
-        assert_eq!(http.allowance().map(|told| (told.limit, told.remaining)), Some((5_000, 4_990)));
-        http.learn(&headers("15000", "20", soon + 7, "core"));
-        assert_eq!(http.allowance().map(|told| (told.limit, told.remaining)), Some((15_000, 20)));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::config::GitHubConfig;
 
+mod allowance;
 mod auth;
 mod hooks;
 mod http;

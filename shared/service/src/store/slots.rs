@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use mayfly_core::ids::{JobId, RunnerName};
-use mayfly_core::slot::{Machine, PhaseKind, Purpose, Slot, SlotEvent};
+use mayfly_core::slot::{PhaseKind, Purpose, Slot, SlotEvent};
 
 use super::item::{Reader, moment, number, slot_key_of, text};
 use super::making;
@@ -101,13 +101,9 @@ fn condition(event: &SlotEvent) -> &'static str {
 
 fn update(event: &SlotEvent) -> &'static str {
     match event {
-        SlotEvent::Placed { machine: Machine { runner_id: Some(_), .. } } => {
+        SlotEvent::Placed { .. } => {
             "SET phase = :booting, since = :now, provider = :provider, vm_at = :at, runner_id = :id \
              REMOVE step, task, leased_until"
-        }
-        SlotEvent::Placed { machine: Machine { runner_id: None, .. } } => {
-            "SET phase = :booting, since = :now, provider = :provider, vm_at = :at \
-             REMOVE step, task, leased_until, runner_id"
         }
         SlotEvent::Making(making) => making::update(making),
         SlotEvent::Online => "SET phase = :idle, since = :now",
@@ -132,9 +128,8 @@ fn values(write: Write, event: &SlotEvent, now: Timestamp) -> Write {
     }
     let write = write.value(":now", moment(now));
     match event {
-        SlotEvent::Placed { machine } => {
-            let write = making::place_values(write, &machine.vm).value(":booting", text("booting"));
-            machine.runner_id.into_iter().fold(write, |write, id| write.value(":id", number(id)))
+        SlotEvent::Placed { vm, runner_id } => {
+            making::place_values(write, vm).value(":booting", text("booting")).value(":id", number(runner_id))
         }
         SlotEvent::Online => write.value(":idle", text("idle")),
         SlotEvent::Started { job } => write.value(":busy", text("busy")).value(":job", number(job)),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use mayfly_core::ids::{JobId, RunnerId, RunnerName};
 use mayfly_core::making::Making;
 use mayfly_core::policy::Pool;
-use mayfly_core::slot::{Machine, Phase, Slot, SlotEvent};
+use mayfly_core::slot::{Phase, Slot, SlotEvent};
 use mayfly_core::sweep::{Next, Vm};
 
 use super::execute::{LOST, StepError, moved_or, provisioned};
@@ -116,8 +116,7 @@ impl Mayfly {
         }
         match self.github.find(&pool.scope, slot.runner.as_str(), None, turn.deadline).await? {
             Some(runner) => {
-                let machine = Machine { vm: vm.place.clone(), runner_id: Some(runner.id) };
-                let event = SlotEvent::Placed { machine };
+                let event = SlotEvent::Placed { vm: vm.place.clone(), runner_id: runner.id };
                 Ok(moved_or(self.ledger.slot_event(&slot.runner, &event, clock::now()).await?, "recorded"))
             }
             // Without a registration it can never take a job.

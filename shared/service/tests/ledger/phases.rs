@@ -5,7 +5,7 @@ use std::cell::Cell;
 use jiff::Timestamp;
 use mayfly_core::ids::{JobId, RunnerId};
 use mayfly_core::making::{Making, MakingStep};
-use mayfly_core::slot::{Machine, Phase, Purpose, Slot, SlotEvent, VmPlace};
+use mayfly_core::slot::{Phase, Purpose, Slot, SlotEvent, VmPlace};
 use mayfly_service::store::Moved;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -96,7 +96,6 @@ fn roads() -> Vec<Vec<SlotEvent>> {
 fn events() -> Vec<SlotEvent> {
     vec![
         placed(2),
-        SlotEvent::Placed { machine: Machine { runner_id: None, ..machine(2) } },
         making(MakingStep::Cloning { task: Some("UPID:pve2".to_owned()) }, 10_000),
         making(MakingStep::WaitingForAgent, 10_000),
         goes_on(MakingStep::WaitingForAgent, Some(4_000), 10_000),

@@ -27,8 +27,9 @@ const CALLS: [&str; 11] = [
     "stop",
     "delete",
 ];
-/// After a call that is never answered there is no time for anything.
-const SHORT: Duration = Duration::from_millis(2_500);
+/// After a call that is never answered there is no time for anything. On a busy machine the call may not come within
+/// the shortest.
+const SHORT: [Duration; 3] = [Duration::from_millis(2_500), Duration::from_secs(6), Duration::from_secs(15)];
 const LONG: Duration = Duration::from_secs(10);
 
 /// One life, struck at one call.
@@ -107,24 +108,34 @@ async fn some_lives(fault: Fault, calls: &[&str]) {
     let story = Story::begin().await;
     story.stranger("pve1", 9000, "theirs");
     let is_hanging = [Fault::HangsBefore, Fault::HangsAfter].contains(&fault);
-    let time = if is_hanging { SHORT } else { LONG };
+    let times = if is_hanging { &SHORT[..] } else { &[LONG] };
     // A world has one queue of faults for each call: one life after the other.
     for call in calls {
-        let name = story.name();
-        let config = story.jit_config(&name);
-        let what = format!("{fault:?} of {call}");
-        let life = Life { story: &story, lab: story.cold(), name, config, time, what };
-        let struck = story.calls(call);
-        story.strike(&format!("proxmox.{call}"), fault.clone());
-        let (place, is_ending) = life.struck().await;
-        story.with(|world, _| world.faults.clear());
-        assert!(story.calls(call) > struck, "{} never happened", life.what);
-        life.finished(place, is_ending).await;
-        assert!(story.ever(&life.name) <= 1, "{}: made twice", life.what);
-        story.until(|world| world.vms().len() == 1).await;
+        let mut happened = false;
+        for time in times {
+            happened = happened || one_life(&story, &fault, call, *time).await;
+        }
+        assert!(happened, "{fault:?} of {call} never happened");
     }
     assert_eq!(story.vms()[0].status, "running", "the stranger's");
     story.end();
+}
+
+/// Whether the call was struck.
+async fn one_life(story: &Story, fault: &Fault, call: &str, time: Duration) -> bool {
+    let name = story.name();
+    let config = story.jit_config(&name);
+    let what = format!("{fault:?} of {call}");
+    let life = Life { story, lab: story.cold(), name, config, time, what };
+    let before = story.calls(call);
+    story.strike(&format!("proxmox.{call}"), fault.clone());
+    let (place, is_ending) = life.struck().await;
+    story.with(|world, _| world.faults.clear());
+    let happened = story.calls(call) > before;
+    life.finished(place, is_ending).await;
+    assert!(story.ever(&life.name) <= 1, "{}: made twice", life.what);
+    story.until(|world| world.vms().len() == 1).await;
+    happened
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

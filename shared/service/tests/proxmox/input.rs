@@ -1,5 +1,7 @@
 //! What somebody has to mend: each error says what, and how.
 
+use std::sync::Arc;
+
 use mayfly_service::provider::CreateError;
 use mayfly_service::provider::proxmox::{Failure, Proxmox, ProxmoxSettings, Reached};
 use mayfly_service::secret::{Secret, SecretSource};
@@ -53,6 +55,44 @@ async fn a_token_that_is_not_taken() {
     let nowhere = SecretSource::File("/nowhere/at/all".into());
     let why = story.refusal(&story.with_settings(|it| it.token_secret = nowhere)).await;
     assert!(why.contains("`providers.lab.token_secret`") && why.contains("/nowhere/at/all"), "{why}");
+    story.end();
+}
+
+/// A server with a certificate of its own making, as a fresh Proxmox VE has; its port.
+async fn self_signed() -> u16 {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key.into())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // Nobody who refuses the certificate gets any further.
+            tokio::spawn(acceptor.accept(stream));
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_signed() {
+    let story = Story::begin().await;
+    let url = format!("https://localhost:{}", self_signed().await);
+    let lab = story.with_settings(|it| it.url = url.parse().unwrap());
+    let why = story.refusal(&lab).await;
+    for part in
+        ["it is ", "`providers.lab.ca_file`", "`providers.lab.fingerprint`", "/etc/pve/pve-root-ca.pem"]
+    {
+        assert!(why.contains(part), "{part}: {why}");
+    }
     story.end();
 }
 

@@ -11,7 +11,7 @@ use super::answers::{Upid, VmStatus};
 use super::client::CloneOrder;
 use super::error::{Error, Kind};
 use super::look::{KEPT, Seen};
-use super::template::{Template, create_error, full};
+use super::template::{Template, create_error};
 use super::{LIMIT, Proxmox, marks, pause_before};
 use crate::provider::repeat::{repeated, until};
 use crate::provider::{CreateError, PassedOver};
@@ -74,10 +74,10 @@ impl Proxmox {
             Err(CreateError::Refused(_)) => {
                 // Perhaps it was replaced; the next clone reads it again.
                 self.forget_template(placement.template);
-                self.release(vm.name.as_str()).await;
+                self.release(vm.name.as_str(), vm.deadline).await;
             }
             Err(CreateError::Full(_) | CreateError::NoRoom(_) | CreateError::Unavailable(_)) => {
-                self.release(vm.name.as_str()).await;
+                self.release(vm.name.as_str(), vm.deadline).await;
             }
         }
         begun
@@ -118,7 +118,7 @@ impl Proxmox {
                 }
             };
             if !pause_before(vm.deadline, crate::random::jitter(PAUSE)).await {
-                return Err(CreateError::NoRoom(vec![PassedOver { full: false, ..full(placement, why) }]));
+                return Err(no_room(vec![(placement.place(), why)]));
             }
             seen = self.look(PAUSE, vm.deadline).await.map_err(failed)?;
             demand = self.seen_again(placement, &template, &seen, demand);

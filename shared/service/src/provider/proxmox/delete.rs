@@ -61,7 +61,7 @@ impl Proxmox {
         if going.task.is_some() {
             tracing::debug!(runner = name, "VM is stopped and being deleted");
         }
-        self.release_young(name).await;
+        self.release_young(name, deadline).await;
         Ok(going)
     }
 

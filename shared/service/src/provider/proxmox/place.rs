@@ -20,6 +20,8 @@ const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MOST: Duration = Duration::from_millis(640);
 /// A claim is given back in so many tries, or ends by itself.
 const RELEASES: usize = 24;
+/// And in this time, for a VM whose own has run out.
+const RELEASE_LEAST: Duration = Duration::from_secs(1);
 
 impl Proxmox {
     /// Chooses a place for the VM of that name, and claims it.
@@ -81,9 +83,16 @@ impl Proxmox {
     }
 
     /// Gives back what was claimed for a VM that is not made, or gone. If that fails, the claim ends by itself.
-    pub(super) async fn release(&self, name: &str) {
+    pub(super) async fn release(&self, name: &str, deadline: Instant) {
+        self.give_back(name, deadline, false).await;
+    }
+
+    async fn give_back(&self, name: &str, deadline: Instant, by_another: bool) {
         let released = async {
             let mut kept = self.room.lock().await;
+            if by_another {
+                *kept = None;
+            }
             for _ in 0..RELEASES {
                 let known = match kept.take() {
                     Some(known) => known,
@@ -104,20 +113,23 @@ impl Proxmox {
             }
             Ok::<(), StoreError>(())
         };
-        if let Err(error) = released.await {
-            tracing::debug!(vm = name, %error, "its claim on the cluster's room ends by itself");
-        }
+        let end = deadline.max(Instant::now() + RELEASE_LEAST);
+        let why = match tokio::time::timeout_at(end.into(), released).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no time left".to_owned(),
+        };
+        tracing::debug!(vm = name, why, "its claim on the cluster's room ends by itself");
     }
 
     /// Gives back what was claimed for a VM that is gone, where it was made so lately that its claim may still stand.
-    pub(super) async fn release_young(&self, name: &str) {
+    pub(super) async fn release_young(&self, name: &str, deadline: Instant) {
         let runner = RunnerName::parse(&self.uses.deployment, name);
         let Some(made_at) = runner.and_then(|runner| runner.made_at()) else { return };
         // The claim is a little younger than the name.
         if made_at > mayfly_core::slot::earlier(clock::now(), self.uses.step_timeout * 2) {
             // Another process may have claimed it.
-            *self.room.lock().await = None;
-            self.release(name).await;
+            self.give_back(name, deadline, true).await;
         }
     }
 

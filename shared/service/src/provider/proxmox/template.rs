@@ -112,7 +112,7 @@ impl Proxmox {
         let templates = seen.resources.vms.iter().filter(|vm| vm.template).map(|vm| vm.vmid);
         Demand {
             memory: template.memory,
-            hosts: Some(self.reach(template, &storages, seen)),
+            hosts: self.reach(template, &storages, seen),
             taken: templates.filter(|vmid| vmids.contains(vmid)).collect(),
             vmids,
             storages,
@@ -131,8 +131,7 @@ impl Proxmox {
             ));
         }
         let blind: BTreeSet<&str> = blind(seen).collect();
-        let reached = |name: &str| demand.hosts.as_ref().is_none_or(|hosts| hosts.contains(name));
-        let hosts = seen.cluster.hosts.iter().filter(|host| host.online && reached(&host.name));
+        let hosts = seen.cluster.hosts.iter().filter(|host| host.online && demand.hosts.contains(&host.name));
         let usable: Vec<&str> = hosts.map(|host| host.name.as_str()).collect();
         let none_tells = !usable.is_empty() && usable.iter().all(|host| blind.contains(host));
         none_tells.then(|| format!("no node tells its memory: {NO_MEMORY}"))
