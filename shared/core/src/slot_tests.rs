@@ -1,10 +1,47 @@
 use super::*;
 use crate::sweep::fixtures::{at, booting, busy, creating, deleting, idle, machine, slot};
 
-fn all_phases() -> Vec<Slot> {
-    let phases = [Phase::Reserved, creating(MakingStep::Starting, 5), booting(), idle(), busy(), deleting()];
-    let meant = phases.into_iter().map(|phase| slot(3, 1, phase));
-    meant.chain([taken()]).collect()
+/// One of each kind, each beside the pattern that it stands for: a phase or an event that is added does not compile before
+/// it has its row or column in the table.
+macro_rules! one_of_each {
+    ($all:ident: $of:ty = $($pattern:pat => $sample:expr,)+) => {
+        fn $all() -> Vec<$of> {
+            let known = |it: &$of| match it { $($pattern => (),)+ };
+            let all = vec![$({ let sample = $sample; assert!(matches!(sample, $pattern)); sample }),+];
+            all.iter().for_each(known);
+            all
+        }
+    };
+}
+
+one_of_each! { all_phases: Slot =
+    Slot { phase: Phase::Reserved, .. } => slot(3, 1, Phase::Reserved),
+    Slot { phase: Phase::Creating { .. }, .. } => slot(3, 1, creating(MakingStep::Starting, 5)),
+    Slot { phase: Phase::Booting { .. }, .. } => slot(3, 1, booting()),
+    Slot { phase: Phase::Idle { .. }, .. } => slot(3, 1, idle()),
+    Slot { phase: Phase::Busy { .. }, purpose: Purpose::Job(_), .. } => slot(3, 1, busy()),
+    Slot { phase: Phase::Busy { .. }, purpose: Purpose::Spare { .. }, .. } => taken(),
+    Slot { phase: Phase::Deleting { watched_until: None, .. }, .. } => slot(3, 1, deleting()),
+    Slot { phase: Phase::Deleting { watched_until: Some(_), .. }, .. } => watched(),
+}
+
+one_of_each! { all_events: SlotEvent =
+    SlotEvent::Placed { .. } => SlotEvent::Placed { vm: machine().vm, runner_id: RunnerId(5) },
+    SlotEvent::Making(Making::Step { held: None, .. }) => making(None),
+    SlotEvent::Making(Making::Step { held: Some(_), .. }) => making(Some(at(5))),
+    SlotEvent::Making(Making::TakenUp { .. }) => SlotEvent::Making(Making::TakenUp { leased_until: at(40) }),
+    SlotEvent::Making(Making::GivenUp { .. }) => SlotEvent::Making(Making::GivenUp { held: at(5) }),
+    SlotEvent::Making(Making::HandedOver { .. }) => handed_over(5),
+    SlotEvent::Online => SlotEvent::Online,
+    SlotEvent::Started { .. } => SlotEvent::Started { job: JobId(9) },
+    SlotEvent::Ended => SlotEvent::Ended,
+    SlotEvent::Retired => SlotEvent::Retired,
+    SlotEvent::Watched { .. } => SlotEvent::Watched { until: at(50) },
+}
+
+/// In deletion, which somebody waits for until later.
+fn watched() -> Slot {
+    slot(3, 1, deleting()).apply(&SlotEvent::Watched { until: at(20) }, at(5)).unwrap()
 }
 
 /// Busy with a job that is not known, instead of the one that it was meant for.
@@ -23,22 +60,6 @@ fn making(held: Option<Timestamp>) -> SlotEvent {
 
 fn handed_over(held: i64) -> SlotEvent {
     SlotEvent::Making(Making::HandedOver { runner_id: RunnerId(5), held: at(held) })
-}
-
-fn all_events() -> Vec<SlotEvent> {
-    vec![
-        SlotEvent::Placed { vm: machine().vm, runner_id: RunnerId(5) },
-        making(None),
-        making(Some(at(5))),
-        SlotEvent::Making(Making::TakenUp { leased_until: at(40) }),
-        SlotEvent::Making(Making::GivenUp { held: at(5) }),
-        handed_over(5),
-        SlotEvent::Online,
-        SlotEvent::Started { job: JobId(9) },
-        SlotEvent::Ended,
-        SlotEvent::Retired,
-        SlotEvent::Watched { until: at(50) },
-    ]
 }
 
 /// Every phase against every event: what follows, or `-` where it is refused.
@@ -66,14 +87,72 @@ fn the_table_of_transitions() {
         "booting  booting  -        -        -        -        -        idle     busy     deleting deleting -        busy",
         "idle     -        -        -        -        -        -        -        busy     deleting deleting -        busy",
         "busy     -        -        -        -        -        -        -        -        deleting -        -        -",
-        "deleting -        -        -        -        -        -        -        -        -        -        deleting -",
         // With a job that is not known.
         "busy     -        -        -        -        -        -        -        busy     deleting -        -        -",
+        "deleting -        -        -        -        -        -        -        -        -        -        deleting -",
+        // Which somebody waits for already.
+        "deleting -        -        -        -        -        -        -        -        -        -        -        -",
     ];
     assert_eq!(table.len() + 1, expected.len());
     for (row, expected) in table.iter().zip(&expected[1..]) {
         assert_eq!(row.trim_end(), *expected);
     }
+}
+
+/// The store's conditions are made from `allowed_in`, so it has to say what `apply` does, but for the two events that ask
+/// for more than a phase.
+#[test]
+fn an_event_is_taken_in_the_phases_that_it_is_allowed_in_and_in_no_others() {
+    for event in all_events() {
+        for kind in PhaseKind::ALL {
+            let of_kind = all_phases().into_iter().filter(|slot| slot.phase.kind() == kind);
+            let taken: Vec<bool> = of_kind.map(|slot| slot.apply(&event, at(10)).is_ok()).collect();
+            let allowed = event.allowed_in().contains(&kind);
+            let expected = match (&event, kind) {
+                // Where its job is known, and where it is not.
+                (SlotEvent::Started { .. }, PhaseKind::Busy) => vec![false, true],
+                // Where nobody waits for its end, and where somebody does.
+                (SlotEvent::Watched { .. }, PhaseKind::Deleting) => vec![true, false],
+                _ => vec![allowed; taken.len()],
+            };
+            assert_eq!(taken.contains(&true), allowed, "{event:?} while {kind}");
+            assert_eq!(taken, expected, "{event:?} while {kind}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_names_the_phase_that_the_event_met() {
+    for slot in all_phases() {
+        for event in all_events() {
+            if let Err(refused) = slot.apply(&event, at(10)) {
+                assert_eq!(refused.phase, slot.phase.kind());
+            }
+        }
+    }
+    let refused = slot(3, 1, busy()).apply(&SlotEvent::Retired, at(10)).unwrap_err();
+    assert_eq!(refused.to_string(), "a busy slot cannot take this event");
+}
+
+/// Nothing else changes with an event: not whose slot it is, nor since when it is taken.
+#[test]
+fn an_event_leaves_the_slots_name_and_age_alone() {
+    for slot in all_phases() {
+        let next = all_events().into_iter().filter_map(|event| slot.apply(&event, at(10)).ok());
+        for next in next.chain(slot.taken(at(10)).ok()) {
+            assert_eq!((&next.runner, next.reserved_at), (&slot.runner, slot.reserved_at));
+        }
+    }
+}
+
+#[test]
+fn a_phase_is_known_by_its_name() {
+    let names = PhaseKind::ALL.map(|kind| kind.to_string());
+    assert_eq!(names, ["reserved", "creating", "booting", "idle", "busy", "deleting"]);
+    assert_eq!(PhaseKind::ALL.map(|kind| PhaseKind::parse(kind.as_str())), PhaseKind::ALL.map(Some));
+    assert_eq!(PhaseKind::parse("gone"), None);
+    let kinds: Vec<PhaseKind> = all_phases().iter().map(|slot| slot.phase.kind()).collect();
+    assert!(PhaseKind::ALL.iter().all(|kind| kinds.contains(kind)), "no phase is missing in the table");
 }
 
 #[test]
