@@ -214,7 +214,9 @@ impl<'a> PoolPlanner<'a, '_> {
     pub fn claim(&self, slot: &Slot) -> Claim {
         let Purpose::Job(job) = slot.purpose else { return Claim::Void };
         let Some(record) = self.index.world.jobs.get(&job) else { return Claim::Unknown };
-        match record.as_ref().map(|job| &job.state) {
+        // By now another pool may serve it, with slots of the same numbers.
+        let own = record.as_ref().filter(|job| job.pool == self.pool.name);
+        match own.map(|job| &job.state) {
             Some(JobState::Assigned { slot: index }) if *index == slot.runner.slot() => Claim::Held(job),
             // Taken from the queue, by somebody who did not live to write it into the job.
             Some(JobState::Waiting) if !self.queued.contains(&job) => Claim::Held(job),

@@ -2,14 +2,14 @@ use std::num::NonZeroU16;
 
 use crate::event::Change;
 use crate::gate::Trouble;
-use crate::ids::{JobId, SlotIndex};
-use crate::job::JobState;
+use crate::ids::{JobId, PoolName, SlotIndex};
+use crate::job::{Job, JobState};
 use crate::policy::Pool;
 use crate::slot::{Phase, Purpose, Slot};
 use crate::sweep::fixtures::{
-    LATER, actions, actions_with, assigned, at, booting, busy, deleting, idle, planned, planned_with, policy,
-    pool, provider, release, retire, running, scope, slot, spare, unknown, vm, waiting, with_job, with_told,
-    world,
+    LATER, actions, actions_with, assigned, at, booting, busy, deleting, idle, job, planned, planned_with,
+    policy, pool, provider, release, retire, running, scope, slot, spare, unknown, vm, waiting, with_job,
+    with_told, world,
 };
 use crate::sweep::{Action, Next, Observed, Plan, Vm, VmState, Wait, World, plan};
 
@@ -87,6 +87,17 @@ fn a_slot_whose_vm_is_gone_goes_to_its_own_job_then_to_the_oldest_waiting_one() 
 #[test]
 fn a_job_that_could_not_be_looked_up_keeps_its_slot() {
     assert_eq!(actions(&world(vec![slot(0, 1, deleting())], vec![], vec![])), NONE);
+}
+
+#[test]
+fn a_job_that_another_pool_serves_by_now_counts_on_no_slot_of_its_old_pool() {
+    let gone = slot(0, 1, deleting());
+    for state in [JobState::Waiting, JobState::Assigned { slot: SlotIndex(0) }] {
+        let elsewhere = Job { pool: PoolName::new("newer").unwrap(), ..job(1, state) };
+        let mut world = world(vec![gone.clone()], vec![], vec![]);
+        world.jobs.insert(JobId(1), Some(elsewhere));
+        assert_eq!(actions(&world), vec![release(&gone, Next::Nobody)]);
+    }
 }
 
 #[test]
