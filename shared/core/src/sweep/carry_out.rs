@@ -1,21 +1,25 @@
 //! What the world is like once a plan is carried out in full, with everybody doing what they are asked.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::fixtures::{at, deployment, job, provider};
-use super::{Action, Asked, Next, Observed, Plan, VmState, World};
+use super::{Action, Asked, Next, Observed, Plan, Step, Vm, VmState, World};
 use crate::event::{Change, JobEvent};
 use crate::gate::Trouble;
-use crate::ids::{JobId, RunnerName, SlotIndex, nonce};
-use crate::job::{JobState, Waiting};
-use crate::making::Making;
-use crate::slot::{Phase, Purpose, Slot, SlotEvent};
+use crate::ids::{JobId, RunnerId, RunnerName, SlotIndex, nonce};
+use crate::job::{Job, JobState, Waiting};
+use crate::making::{Making, MakingStep};
+use crate::policy::Policy;
+use crate::slot::{Phase, Purpose, Slot, SlotEvent, earlier};
 
 /// The world after a plan for its one pool, at the same moment.
-pub fn carry_out(world: &World, plan: &Plan) -> World {
-    let mut after = Aftermath { world: world.clone() };
+pub fn carry_out(policy: &Policy, world: &World, plan: &Plan) -> World {
+    let placements = policy.pool(&world.pools[0].pool).map_or(&[][..], |pool| &pool.placements);
+    let in_steps = placements.iter().any(|placement| placement.proxmox().is_some());
+    let mut after = Aftermath { world: world.clone(), in_steps };
     for step in &plan.steps {
-        after.carry_out(&step.action);
+        after.carry_out(step);
     }
     after.world.pools[0].slots.sort_by_key(|slot| slot.runner.slot());
     after.world.pools[0].waiting.sort();
@@ -24,12 +28,14 @@ pub fn carry_out(world: &World, plan: &Plan) -> World {
 
 struct Aftermath {
     world: World,
+    /// Whether the pool's VMs are made in steps.
+    in_steps: bool,
 }
 
 impl Aftermath {
-    fn carry_out(&mut self, action: &Action) {
+    fn carry_out(&mut self, step: &Step) {
         let now = self.world.now;
-        match action {
+        match &step.action {
             Action::Release { slot, next } => self.release(slot, next),
             Action::Delete { slot } => self.end(slot),
             Action::Retire { slot, failed_boot } => {
@@ -38,15 +44,8 @@ impl Aftermath {
                 }
                 self.end(slot);
             }
-            Action::Adopt { slot, vm } => {
-                let placed = SlotEvent::Placed { vm: vm.place.clone(), runner_id: crate::ids::RunnerId(77) };
-                self.happens(&slot.runner, &placed);
-            }
-            Action::Advance { slot } => {
-                let Some(held) = slot.lease() else { return };
-                let handed_over = Making::HandedOver { runner_id: crate::ids::RunnerId(77), held };
-                self.happens(&slot.runner, &SlotEvent::Making(handed_over));
-            }
+            Action::Adopt { slot, vm } => self.adopt(slot, vm),
+            Action::Advance { slot } => self.advance(slot),
             Action::Online { slot } => self.happens(&slot.runner, &SlotEvent::Online),
             Action::Taken { slot } => self.taken(slot),
             Action::Spare { slot } => {
@@ -65,8 +64,8 @@ impl Aftermath {
                 self.dequeue(waiting.job);
                 self.record(waiting.job, JobState::Assigned { slot: slot.runner.slot() });
             }
-            Action::Serve { index, waiting } => self.take(*index, Purpose::Job(waiting.job)),
-            Action::Warm { index } => self.take(*index, Purpose::Spare { since: now }),
+            Action::Serve { index, waiting } => self.start(*index, Purpose::Job(waiting.job)),
+            Action::Warm { index } => self.start(*index, Purpose::Spare { since: now }),
             Action::Sweep { vm } => {
                 self.delete(&vm.name);
                 self.unregister(&vm.name);
@@ -74,7 +73,12 @@ impl Aftermath {
             Action::Unregister { runner, .. } => self.unregister(runner.as_str()),
             Action::Tell { event } => self.tell(event),
             Action::Requeue { job } => self.queue_again(*job),
-            Action::Move { waiting, .. } => self.dequeue(waiting.job),
+            Action::Move { waiting, .. } => {
+                self.dequeue(waiting.job);
+                let record =
+                    step.pool.clone().map(|pool| Job { pool, ..job(waiting.job.0, JobState::Waiting) });
+                self.world.jobs.insert(waiting.job, record);
+            }
             Action::Redeliver { hook, guid, times, .. } => {
                 let asked = Asked { times: times + 1, at: now };
                 let failures = self.world.deliveries.get_mut(hook);
@@ -85,6 +89,31 @@ impl Aftermath {
             Action::Recover => self.world.pools[0].state.boots = None,
             Action::Limit { limit } => self.world.pools[0].state.limit = Some(*limit),
         }
+    }
+
+    /// Recorded; one that is made in steps is then taken further by the next sweep.
+    fn adopt(&mut self, slot: &Slot, vm: &Vm) {
+        let vm = vm.place.clone();
+        let event = if self.in_steps {
+            let leased_until = earlier(self.world.now, Duration::from_secs(1));
+            SlotEvent::Making(Making::Step {
+                vm,
+                step: MakingStep::Cloning { task: None },
+                held: None,
+                leased_until,
+            })
+        } else {
+            SlotEvent::Placed { vm, runner_id: RunnerId(77) }
+        };
+        self.happens(&slot.runner, &event);
+    }
+
+    /// Taken further up to the end: its VM runs, and has its registration.
+    fn advance(&mut self, slot: &Slot) {
+        let Some(held) = slot.lease() else { return };
+        let handed_over = Making::HandedOver { runner_id: RunnerId(77), held };
+        self.happens(&slot.runner, &SlotEvent::Making(handed_over));
+        self.change_vm(slot.runner.as_str(), VmState::Running);
     }
 
     fn boot_failed(&mut self, why: &str) {
@@ -119,6 +148,12 @@ impl Aftermath {
             slot.purpose = Purpose::Spare { since };
             slot.phase = Phase::Busy { machine: slot.phase.machine().cloned(), since };
         });
+    }
+
+    /// A free slot is taken, and one VM more is asked for.
+    fn start(&mut self, index: SlotIndex, purpose: Purpose) {
+        self.world.room.values_mut().for_each(|room| *room = room.saturating_sub(1));
+        self.take(index, purpose);
     }
 
     /// A slot is taken, and its VM asked for: the next one may be tried.
@@ -189,8 +224,12 @@ impl Aftermath {
     }
 
     fn delete(&mut self, name: &str) {
+        self.change_vm(name, VmState::Going);
+    }
+
+    fn change_vm(&mut self, name: &str, state: VmState) {
         if let Some(Observed::Known { value, .. }) = self.world.vms.get_mut(&provider()) {
-            value.iter_mut().filter(|vm| vm.name == name).for_each(|vm| vm.state = VmState::Going);
+            value.iter_mut().filter(|vm| vm.name == name).for_each(|vm| vm.state = state);
         }
     }
 

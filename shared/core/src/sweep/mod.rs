@@ -13,6 +13,8 @@
 //! - `deliveries`: failed deliveries to be asked for again
 
 #[cfg(test)]
+mod any;
+#[cfg(test)]
 mod carry_out;
 mod deliveries;
 #[cfg(test)]
@@ -22,6 +24,8 @@ mod pool;
 #[cfg(test)]
 mod properties;
 mod questions;
+#[cfg(test)]
+mod replanning;
 mod slots;
 mod strays;
 mod told;
