@@ -114,7 +114,7 @@ fn events(failed: &[Attempt]) -> BTreeMap<&str, Event<'_>> {
     for attempt in failed {
         let event = events.entry(&attempt.guid).or_insert(Event { first: attempt.at, last: attempt });
         event.first = event.first.min(attempt.at);
-        if attempt.at >= event.last.at {
+        if (attempt.at, attempt.id) > (event.last.at, event.last.id) {
             event.last = attempt;
         }
     }

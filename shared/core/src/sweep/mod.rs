@@ -19,6 +19,8 @@ mod carry_out;
 mod deliveries;
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+mod order_tests;
 mod plan;
 mod pool;
 #[cfg(test)]

@@ -211,12 +211,12 @@ pub enum Next {
     Nobody,
 }
 
-/// What repairs the world. Pure: the same world gives the same plan. The oldest troubles come first, since there may be
+/// What repairs the world. Pure: the same world gives the same plan, in whichever order its lists are. The oldest troubles come first, since there may be
 /// no time for all.
 pub fn plan(policy: &Policy, world: &World) -> Plan {
     let index = Index::of(policy, world);
     let mut plan = Plan::default();
-    for ledger in &world.pools {
+    for ledger in index.ledgers() {
         if let Some(pool) = index.pool(&ledger.pool) {
             pool::repair(&index, pool, ledger, &mut plan);
         }

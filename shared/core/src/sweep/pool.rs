@@ -57,6 +57,7 @@ pub(super) struct PoolPlanner<'a, 'plan> {
 pub(super) fn repair<'a>(index: &Index<'a>, pool: &'a Pool, ledger: &'a PoolLedger, plan: &mut Plan) {
     let now = index.world.now;
     let timing = &index.policy.timing;
+    let waiting = ledger.waiting_in_order();
     let still_waits = |waiting: &&Waiting| matches!(index.told(waiting.job), None | Some(Change::Queued));
     let removed = index.policy.pool(&pool.name).is_none();
     let closed = if removed { Some(Closed::Removed) } else { closed(pool, &ledger.state, timing, now) };
@@ -75,14 +76,14 @@ pub(super) fn repair<'a>(index: &Index<'a>, pool: &'a Pool, ledger: &'a PoolLedg
         warm: 0,
         trials: trials(ledger),
         room: room(index, pool, ledger),
-        queue: ledger.waiting.iter().filter(still_waits).collect::<Vec<_>>().into_iter(),
+        queue: waiting.into_iter().filter(still_waits).collect::<Vec<_>>().into_iter(),
         queued: ledger.waiting.iter().map(|waiting| waiting.job).collect(),
         plan,
     };
     planner.note_limit();
     planner.note_recovery();
     planner.drop_dead();
-    for slot in &ledger.slots {
+    for slot in ledger.slots_in_order() {
         planner.slot(slot);
     }
     // In this order: a runner that stands ready serves a job sooner than any VM that is still to be made.
@@ -132,7 +133,7 @@ impl<'a> PoolPlanner<'a, '_> {
 
     /// Entries of jobs that GitHub says need no runner, and whose record cannot bring that about any more.
     fn drop_dead(&mut self) {
-        for waiting in &self.ledger.waiting {
+        for waiting in self.ledger.waiting_in_order() {
             let record = self.index.world.jobs.get(&waiting.job);
             let wanted = matches!(self.index.told(waiting.job), None | Some(Change::Queued));
             let dead = |job: &Option<Job>| job.as_ref().is_none_or(|job| !job.state.wants_a_runner());

@@ -60,9 +60,10 @@ pub struct Question {
 pub fn jobs_in_question(policy: &Policy, world: &World, news: News) -> Vec<JobId> {
     let index = Index::of(policy, world);
     let mut jobs = Vec::new();
-    for ledger in &world.pools {
+    for ledger in index.ledgers() {
         let Some(pool) = index.pool(&ledger.pool) else { continue };
-        let doubtful = ledger.slots.iter().filter(|slot| is_doubtful(&index, pool, slot, news));
+        let doubtful =
+            ledger.slots_in_order().into_iter().filter(|slot| is_doubtful(&index, pool, slot, news));
         jobs.extend(doubtful.filter_map(|slot| slot.purpose.job()));
     }
     jobs
@@ -98,9 +99,9 @@ pub fn jobs_to_ask(policy: &Policy, world: &World, news: News) -> Vec<Question> 
     let index = Index::of(policy, world);
     let mut of_slots = Vec::new();
     let mut waiting = Vec::new();
-    for ledger in &world.pools {
+    for ledger in index.ledgers() {
         let Some(pool) = index.pool(&ledger.pool) else { continue };
-        let strange = ledger.slots.iter().filter(|slot| is_strange(&index, pool, slot, news));
+        let strange = ledger.slots_in_order().into_iter().filter(|slot| is_strange(&index, pool, slot, news));
         of_slots.extend(strange.filter_map(|slot| of_slot(world, slot)));
         waiting.extend(long_waiting(&index, ledger));
     }
@@ -156,7 +157,7 @@ fn long_waiting<'a>(
     let heard = move |waiting: &Waiting| {
         ledger.asked.get(&waiting.job).map_or(waiting.queued_at, |asked| waiting.queued_at.max(*asked))
     };
-    let long = ledger.waiting.iter().filter(move |waiting| heard(waiting) <= checked);
+    let long = ledger.waiting_in_order().into_iter().filter(move |waiting| heard(waiting) <= checked);
     long.map(move |waiting| {
         let question = Question {
             job: waiting.job,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::plan::{Action, LeftAlone, Plan, Step};
-use super::world::{Index, Observed, Presence, SeenRunner, Sighting, Vm, VmState};
+use super::world::{Index, Presence, SeenRunner, Sighting, Vm, VmState};
 use crate::ids::{PoolName, RunnerName};
 use crate::policy::Scope;
 use crate::slot::{earlier, later};
@@ -16,7 +16,7 @@ pub(super) fn clear(index: &Index<'_>, plan: &mut Plan) {
     let unseen =
         index.world.unseen.iter().map(|place| LeftAlone { what: format!("VM {place}"), why: UNSEEN });
     plan.left_alone.extend(unseen);
-    for vm in index.world.vms.values().flat_map(Observed::values) {
+    for vm in index.vms() {
         if index.has_slot(&vm.name) || vm.state == VmState::Going {
             continue;
         }
@@ -31,10 +31,8 @@ pub(super) fn clear(index: &Index<'_>, plan: &mut Plan) {
             }),
         }
     }
-    for (scope, list) in &index.world.runners {
-        for runner in list.values() {
-            registration(index, scope, runner, plan);
-        }
+    for (scope, runner) in index.runners() {
+        registration(index, scope, runner, plan);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::slot::{Slot, earlier};
 /// Records what was missed: jobs that were queued, taken or ended without our being told, and jobs that the ledger
 /// has lost sight of.
 pub(super) fn make_good(index: &Index<'_>, plan: &mut Plan) {
-    for event in &index.world.told {
+    for event in index.all_told() {
         // What could not be read is not known to be missing.
         let Some(record) = index.world.jobs.get(&event.job) else { continue };
         if let Some((pool, action, why)) = missed(index, event, record.as_ref()) {

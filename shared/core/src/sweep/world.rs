@@ -67,6 +67,20 @@ impl PoolLedger {
         let (slots, waiting) = (Vec::new(), Vec::new());
         Self { pool, slots, unreadable: BTreeSet::new(), waiting, asked: BTreeMap::new(), state }
     }
+
+    /// Its slots by their place, in whichever order they were read.
+    pub(super) fn slots_in_order(&self) -> Vec<&Slot> {
+        let mut slots: Vec<&Slot> = self.slots.iter().collect();
+        slots.sort_by_key(|slot| (slot.runner.slot(), &slot.runner));
+        slots
+    }
+
+    /// Its waiting jobs, oldest first, in whichever order they were read.
+    pub(super) fn waiting_in_order(&self) -> Vec<&Waiting> {
+        let mut waiting: Vec<&Waiting> = self.waiting.iter().collect();
+        waiting.sort();
+        waiting
+    }
 }
 
 /// What a source said, or that it said nothing.
@@ -152,14 +166,15 @@ pub(super) enum Presence {
     Unknown,
 }
 
-/// Finds what the sources said of one thing.
+/// Finds what the sources said of one thing, and goes through all of a kind in an order that is not the sources'.
 #[derive(Debug)]
 pub(super) struct Index<'a> {
     pub world: &'a World,
     pub policy: &'a Policy,
+    ledgers: BTreeMap<&'a PoolName, &'a PoolLedger>,
     vms: BTreeMap<&'a str, Vec<&'a Vm>>,
     runners: BTreeMap<(&'a Scope, &'a str), &'a SeenRunner>,
-    told: BTreeMap<JobId, &'a Change>,
+    told: BTreeMap<JobId, &'a JobEvent>,
     slots: BTreeSet<&'a str>,
 }
 
@@ -169,18 +184,37 @@ impl<'a> Index<'a> {
         for vm in world.vms.values().flat_map(Observed::values) {
             vms.entry(&vm.name).or_default().push(vm);
         }
-        let listed = world.runners.iter().flat_map(|(scope, list)| {
-            list.values().iter().map(move |runner| ((scope, runner.name.as_str()), runner))
-        });
+        vms.values_mut().for_each(|named| named.sort_by_key(|vm| &vm.place));
         let slots = world.pools.iter().flat_map(|ledger| &ledger.slots);
         Self {
             world,
             policy,
+            ledgers: world.pools.iter().map(|ledger| (&ledger.pool, ledger)).collect(),
             vms,
-            runners: listed.collect(),
-            told: world.told.iter().map(|event| (event.job, &event.change)).collect(),
+            runners: by_name(world),
+            told: by_job(world),
             slots: slots.map(|slot| slot.runner.as_str()).collect(),
         }
+    }
+
+    /// The pools' parts of the table.
+    pub fn ledgers(&self) -> impl Iterator<Item = &'a PoolLedger> {
+        self.ledgers.values().copied()
+    }
+
+    /// All VMs.
+    pub fn vms(&self) -> impl Iterator<Item = &'a Vm> {
+        self.vms.values().flatten().copied()
+    }
+
+    /// All runners, and where they are registered.
+    pub fn runners(&self) -> impl Iterator<Item = (&'a Scope, &'a SeenRunner)> {
+        self.runners.iter().map(|((scope, _), runner)| (*scope, *runner))
+    }
+
+    /// All that GitHub said of jobs.
+    pub fn all_told(&self) -> impl Iterator<Item = &'a JobEvent> {
+        self.told.values().copied()
     }
 
     /// A pool, also one that is configured no more.
@@ -190,7 +224,7 @@ impl<'a> Index<'a> {
 
     /// A pool's part of the table; `None` where it was not read.
     pub fn ledger(&self, name: &PoolName) -> Option<&'a PoolLedger> {
-        self.world.pools.iter().find(|ledger| &ledger.pool == name)
+        self.ledgers.get(name).copied()
     }
 
     /// Whether a slot knows a runner, or VM, of that name.
@@ -256,8 +290,40 @@ impl<'a> Index<'a> {
 
     /// How far a job is, as GitHub said just now.
     pub fn told(&self, job: JobId) -> Option<&'a Change> {
-        self.told.get(&job).copied()
+        self.told.get(&job).map(|event| &event.change)
     }
+}
+
+/// Should a runner be listed twice, as while the list changes, it counts as busy when it is so in one place.
+fn by_name(world: &World) -> BTreeMap<(&Scope, &str), &SeenRunner> {
+    let mut runners: BTreeMap<(&Scope, &str), &SeenRunner> = BTreeMap::new();
+    for (scope, list) in &world.runners {
+        for runner in list.values() {
+            let known = runners.entry((scope, &runner.name)).or_insert(runner);
+            if (runner.busy, runner.online, runner.id) > (known.busy, known.online, known.id) {
+                *known = runner;
+            }
+        }
+    }
+    runners
+}
+
+/// Should a job be told of twice, what is further counts: one of the two answers was behind.
+fn by_job(world: &World) -> BTreeMap<JobId, &JobEvent> {
+    let how_far = |event: &JobEvent| match event.change {
+        Change::Held => 0,
+        Change::Queued => 1,
+        Change::Started { .. } => 2,
+        Change::Ended { .. } => 3,
+    };
+    let mut told: BTreeMap<JobId, &JobEvent> = BTreeMap::new();
+    for event in &world.told {
+        let known = told.entry(event.job).or_insert(event);
+        if how_far(event) > how_far(known) {
+            *known = event;
+        }
+    }
+    told
 }
 
 impl<T> Observed<Vec<T>> {
