@@ -25,6 +25,19 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_range_reaches_to_the_end_of_the_pool_or_to_the_last_slot_that_was_read() {
+        let found = |taken: &[u16]| {
+            let taken: Vec<SlotIndex> = taken.iter().copied().map(SlotIndex).collect();
+            let found = gaps(SlotIndex(2), &taken, 3, NonZeroU16::new(8).unwrap());
+            found.into_iter().map(|index| index.0).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&[]), [2, 3, 4, 5, 6, 7]);
+        assert_eq!(found(&[3, 5]), [2, 4, 6, 7], "no more are taken");
+        assert_eq!(found(&[2, 4, 6]), [3, 5], "whether 7 is taken was not read");
+        assert_eq!(found(&[3, 5, 9]), [2, 4, 6, 7], "one is beyond a lowered limit");
+    }
+
     proptest! {
         #[test]
         fn a_candidate_is_free_and_every_free_slot_in_the_range_is_one(

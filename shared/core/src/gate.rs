@@ -203,6 +203,12 @@ mod tests {
         let why = is_closed(&creates, 1).unwrap().to_string();
         assert!(why.contains("no machines") && why.contains("tried again at"), "{why}");
         assert_eq!(is_closed(&creates, 300), None);
+        let paused = PoolState { creates: trouble(6), ..PoolState::default() };
+        assert_eq!(is_closed(&paused, 299), Some(Closed::Creates(at(300), "no machines".into())));
+        assert_eq!(is_closed(&paused, 300), None);
+        let boots = PoolState { boots: trouble(3), ..PoolState::default() };
+        assert_eq!(is_closed(&boots, 599), Some(Closed::Boots(at(600), "no machines".into())));
+        assert_eq!(is_closed(&boots, 600), None);
         let github = PoolState { github_until: Some(at(9)), ..PoolState::default() };
         assert_eq!(is_closed(&github, 8), Some(Closed::GitHub(at(9))));
         assert_eq!(is_closed(&github, 9), None);
@@ -220,7 +226,8 @@ mod tests {
 
     #[test]
     fn only_this_providers_places_that_still_cool_are_left_out() {
-        let cooling = [("gcp/us-east1-c", 20), ("gcp/us-west1-a", 5), ("gcp2/us-east1-d", 20)];
+        let cooling =
+            [("gcp/us-east1-c", 11), ("gcp/us-east1-b", 10), ("gcp/us-west1-a", 9), ("gcp2/us-east1-d", 11)];
         let cooling = cooling.into_iter().map(|(place, until)| (place.to_owned(), at(until))).collect();
         let state = PoolState { cooling, ..PoolState::default() };
         assert_eq!(state.cooling_at("gcp", at(10)), ["us-east1-c".to_owned()].into());

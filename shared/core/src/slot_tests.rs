@@ -156,6 +156,17 @@ fn a_phase_is_known_by_its_name() {
 }
 
 #[test]
+fn a_vm_that_is_made_in_steps_says_at_which_it_is() {
+    let steps = [MakingStep::Cloning { task: None }, MakingStep::Starting, MakingStep::WaitingForAgent];
+    assert_eq!(steps.map(|step| step.to_string()), ["cloning", "starting", "waiting for the guest agent"]);
+}
+
+#[test]
+fn a_place_is_named_with_its_provider() {
+    assert_eq!(machine().vm.to_string(), "gcp/us-east1-c");
+}
+
+#[test]
 fn a_busy_runner_is_never_retired() {
     assert!(slot(3, 1, busy()).apply(&SlotEvent::Retired, at(10)).is_err());
 }

@@ -110,13 +110,12 @@ pub(super) fn redeliver(world: &World, timing: &Timing, plan: &mut Plan) {
 const STEP: Duration = Duration::from_millis(1);
 
 fn events(failed: &[Attempt]) -> BTreeMap<&str, Event<'_>> {
+    let mut tries: Vec<&Attempt> = failed.iter().collect();
+    tries.sort_by_key(|attempt| (attempt.at, attempt.id));
     let mut events: BTreeMap<&str, Event<'_>> = BTreeMap::new();
-    for attempt in failed {
+    for attempt in tries {
         let event = events.entry(&attempt.guid).or_insert(Event { first: attempt.at, last: attempt });
-        event.first = event.first.min(attempt.at);
-        if (attempt.at, attempt.id) > (event.last.at, event.last.id) {
-            event.last = attempt;
-        }
+        event.last = attempt;
     }
     events
 }

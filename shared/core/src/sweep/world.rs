@@ -296,34 +296,24 @@ impl<'a> Index<'a> {
 
 /// Should a runner be listed twice, as while the list changes, it counts as busy when it is so in one place.
 fn by_name(world: &World) -> BTreeMap<(&Scope, &str), &SeenRunner> {
-    let mut runners: BTreeMap<(&Scope, &str), &SeenRunner> = BTreeMap::new();
-    for (scope, list) in &world.runners {
-        for runner in list.values() {
-            let known = runners.entry((scope, &runner.name)).or_insert(runner);
-            if (runner.busy, runner.online, runner.id) > (known.busy, known.online, known.id) {
-                *known = runner;
-            }
-        }
-    }
-    runners
+    let listed = world.runners.iter().flat_map(|(scope, list)| {
+        list.values().iter().map(move |runner| ((scope, runner.name.as_str()), runner))
+    });
+    let mut listed: Vec<_> = listed.collect();
+    listed.sort_by_key(|(_, runner)| (runner.busy, runner.online, runner.id));
+    listed.into_iter().collect()
 }
 
 /// Should a job be told of twice, what is further counts: one of the two answers was behind.
 fn by_job(world: &World) -> BTreeMap<JobId, &JobEvent> {
-    let how_far = |event: &JobEvent| match event.change {
+    let mut told: Vec<&JobEvent> = world.told.iter().collect();
+    told.sort_by_key(|event| match event.change {
         Change::Held => 0,
         Change::Queued => 1,
         Change::Started { .. } => 2,
         Change::Ended { .. } => 3,
-    };
-    let mut told: BTreeMap<JobId, &JobEvent> = BTreeMap::new();
-    for event in &world.told {
-        let known = told.entry(event.job).or_insert(event);
-        if how_far(event) > how_far(known) {
-            *known = event;
-        }
-    }
-    told
+    });
+    told.into_iter().map(|event| (event.job, event)).collect()
 }
 
 impl<T> Observed<Vec<T>> {
@@ -335,3 +325,7 @@ impl<T> Observed<Vec<T>> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "world_tests.rs"]
+mod tests;
