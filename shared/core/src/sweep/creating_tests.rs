@@ -35,6 +35,7 @@ fn actions(world: &World) -> Vec<Action> {
 fn a_half_made_vm_is_taken_further_when_nobody_is_at_it() {
     for (state, leased, expected) in [
         (VmState::Running, 30, false),
+        (VmState::Running, 0, false),
         (VmState::Running, -1, true),
         // A clone that nobody has started yet.
         (VmState::Stopped, 30, false),
@@ -51,6 +52,7 @@ fn a_half_made_vm_is_taken_further_when_nobody_is_at_it() {
 fn a_half_made_vm_that_is_in_no_list_is_waited_for_while_somebody_is_at_it() {
     assert_eq!(actions(&of(&half_made(STEP, 60, 30), vec![])), vec![]);
     assert_eq!(actions(&of(&half_made(STEP, 60, -30), vec![])), vec![], "the list may be behind");
+    assert_eq!(actions(&of(&half_made(STEP, 200, -120), vec![])), vec![], "so it may, for `step_timeout`");
     let slot = half_made(STEP, 200, -121);
     let next = Next::Own(JobId(1));
     assert_eq!(actions(&of(&slot, vec![])), vec![Action::Release { slot, next }], "its clone failed");
@@ -76,6 +78,7 @@ fn an_unreadable_cluster_leaves_a_half_made_vm_alone_and_lets_its_job_go_when_it
         (actions(&blind), Action::Settle { slot, job: JobId(1) })
     };
     assert_eq!((blind(60, -30).0, blind(700, 30).0), (vec![], vec![]));
+    assert_eq!((blind(599, -30).0, blind(700, 0).0), (vec![], vec![]), "it is leased until then");
     let (late, settle) = blind(700, -30);
     assert_eq!(late, vec![settle]);
 }

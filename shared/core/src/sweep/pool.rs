@@ -365,5 +365,9 @@ impl<'a> PoolPlanner<'a, '_> {
 }
 
 #[cfg(test)]
+#[path = "queue_tests.rs"]
+mod queue_tests;
+
+#[cfg(test)]
 #[path = "pool_tests.rs"]
 mod tests;

@@ -358,6 +358,10 @@ impl<'a> PoolPlanner<'a, '_> {
 }
 
 #[cfg(test)]
+#[path = "counting_tests.rs"]
+mod counting_tests;
+
+#[cfg(test)]
 #[path = "creating_tests.rs"]
 mod creating_tests;
 
