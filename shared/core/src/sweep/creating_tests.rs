@@ -1,10 +1,10 @@
 //! VMs that are made in steps, and placements that say how much room they have.
 
 use super::super::fixtures::{
-    LATER, assigned, at, creating, deployment, job, lab_pool, planned_with, provider, running, seen, slot,
-    unknown, vm, waiting, with_job, with_runners, world,
+    LATER, assigned, at, creating, deployment, job, lab_pool, planned_with, policy, provider, retire,
+    running, scope, seen, slot, unknown, vm, waiting, with_job, with_runners, world,
 };
-use super::super::{Action, Next, Plan, VmState, World};
+use super::super::{Action, Next, Observed, Plan, SeenRunner, VmState, World, plan};
 use crate::gate::PoolState;
 use crate::ids::{JobId, RunnerName};
 use crate::job::JobState;
@@ -56,6 +56,51 @@ fn a_half_made_vm_that_is_in_no_list_is_waited_for_while_somebody_is_at_it() {
     let slot = half_made(STEP, 200, -121);
     let next = Next::Own(JobId(1));
     assert_eq!(actions(&of(&slot, vec![])), vec![Action::Release { slot, next }], "its clone failed");
+}
+
+/// Why slot 1 is left alone.
+fn reasons(world: &World) -> Vec<&'static str> {
+    planned(world).left_alone.into_iter().map(|left| left.why).collect()
+}
+
+#[test]
+fn whoever_looks_is_told_whether_somebody_is_at_a_vm_that_is_in_no_list() {
+    assert_eq!(reasons(&of(&half_made(STEP, 60, 30), vec![])), ["its VM is being made"]);
+    let behind = of(&half_made(STEP, 60, -30), vec![]);
+    assert_eq!(reasons(&behind), ["its VM may be too new to be in the list"]);
+}
+
+#[test]
+fn while_github_cannot_be_asked_a_half_made_vm_is_taken_further_until_its_time_is_up() {
+    let lists: [Option<Observed<Vec<SeenRunner>>>; 2] = [None, Some(unknown())];
+    for list in lists {
+        let unlisted = |ago| {
+            let mut unlisted = of(&half_made(STEP, ago, -1), running([1]));
+            unlisted.runners.clear();
+            unlisted.runners.extend(list.clone().map(|list| (scope(), list)));
+            unlisted
+        };
+        let slot = half_made(STEP, 599, -1);
+        assert_eq!(actions(&unlisted(599)), vec![Action::Advance { slot }]);
+        assert_eq!(actions(&unlisted(600)), vec![]);
+        assert_eq!(reasons(&unlisted(600)), ["GitHub could not be asked whether its runner is online"]);
+    }
+}
+
+#[test]
+fn a_half_made_vm_of_a_removed_pool_goes_and_is_no_boot_that_failed() {
+    let slot = half_made(STEP, 60, -1);
+    let mut removed = of(&slot, running([1]));
+    removed.removed = vec![Pool::removed(lab_pool().name, lab_pool().scope)];
+    let steps = plan(&policy(vec![]), &removed).steps.into_iter().map(|step| step.action);
+    assert_eq!(steps.collect::<Vec<_>>(), vec![retire(&slot)]);
+}
+
+#[test]
+fn a_vm_that_somebody_is_making_becomes_spare_when_its_job_is_over() {
+    let slot = half_made(STEP, 60, 30);
+    let over = with_job(of(&slot, running([1])), 1, Some(JobState::Done));
+    assert_eq!(actions(&over), vec![Action::Spare { slot }]);
 }
 
 #[test]

@@ -110,7 +110,7 @@ pub fn jobs_to_ask(policy: &Policy, world: &World, news: News) -> Vec<Question> 
     waiting.sort_by_key(|(since, _)| *since);
     // Where there are more, others in each minute: some may stay strange for long.
     let minute = usize::try_from(world.now.as_second() / 60).unwrap_or(0);
-    if of_slots.len() > SLOTS_MOST {
+    if of_slots.get(SLOTS_MOST).is_some() {
         let first = minute * SLOTS_MOST % of_slots.len();
         of_slots.rotate_left(first);
     }

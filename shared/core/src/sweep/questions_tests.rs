@@ -41,6 +41,8 @@ fn github_is_asked_for_jobs_whose_runner_does_something_else_than_it_should() {
         for runner in strange {
             let mut world = one(phase.clone(), runner);
             assert_eq!(asked(&world), [1], "{phase:?} {runner:?}");
+            world.now = at(300);
+            assert_eq!(asked(&world), [1], "{phase:?} {runner:?} after check_after");
             world.now = at(299);
             assert!(asked(&world).is_empty(), "the event may be on its way");
         }
