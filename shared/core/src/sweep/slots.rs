@@ -324,9 +324,7 @@ impl<'a> PoolPlanner<'a, '_> {
         }
         match sighting {
             Sighting::Unknown => self.goes(slot, "its provider could not be asked whether its VM is gone"),
-            _ if watched_until.is_some_and(|until| until > self.now) => {
-                self.goes(slot, "an invocation waits for its VM to be gone");
-            }
+            _ if watched => self.goes(slot, "an invocation waits for its VM to be gone"),
             // A list that was asked for before the deletion began proves nothing about its end.
             Sighting::Gone(asked) if asked < slot.since() => self.goes(slot, "its VM is being deleted"),
             Sighting::Gone(_) => self.release(slot, "its VM is gone"),

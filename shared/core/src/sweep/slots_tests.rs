@@ -337,6 +337,33 @@ fn a_deletion_that_somebody_waits_for_is_theirs() {
 }
 
 #[test]
+fn a_job_waits_for_a_deletion_that_is_seen_to_and_for_no_other() {
+    let (now, since) = (LATER, LATER - 120);
+    for (since, watched_until, settled) in [
+        (since, None, true),
+        (since + 1, None, false),
+        (since, Some(now - 1), true),
+        (since, Some(now), true),
+        (since, Some(now + 1), false),
+    ] {
+        let watched_until = watched_until.map(at);
+        let phase = Phase::Deleting { machine: None, since: at(since), watched_until };
+        let going = slot(0, 1, phase);
+        let world = with_job(world(vec![going.clone()], vec![], running([0])), 1, assigned(0));
+        let settle = vec![Action::Settle { slot: going, job: JobId(1) }];
+        assert_eq!(actions(&world), if settled { settle } else { NONE }, "since {since}, {watched_until:?}");
+    }
+}
+
+#[test]
+fn a_list_asked_for_when_the_deletion_began_shows_that_the_vm_is_gone() {
+    let going = slot(0, 1, deleting());
+    let mut world = with_job(world(vec![going.clone()], vec![], vec![]), 1, Some(JobState::Done));
+    world.vms.insert(provider(), Observed::Known { at: at(0), value: vec![] });
+    assert_eq!(actions(&world), vec![release(&going, Next::Nobody)]);
+}
+
+#[test]
 fn a_vm_may_be_in_any_provider_when_its_place_is_unknown() {
     let mut world = world(vec![], vec![], running([0]));
     world.vms.insert(ProviderName::new("lab").unwrap(), unknown());
