@@ -38,7 +38,7 @@ pub use world::ids::{DeliveryId, JobId, RunnerId, VmId};
 pub use world::jobs::{Conclusion, JobSpec, JobState, JobStatus};
 pub use world::lab::{GuestOs, Lab, Node, Storage, Template};
 pub use world::people::BusyRunner;
-pub use world::request::{Api, Method, Reply, Request, Response, Ticket};
+pub use world::request::{Api, Body, Method, Reply, Request, Response, Ticket};
 pub use world::settings::{
     GroupVisibility, InstanceTemplate, PoolLimit, QuotaRefusal, Repository, RunnerGroup, Settings, Timing,
     Zone,

@@ -15,11 +15,12 @@ mod view;
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::ids::Deployment;
 use mayfly_core::sweep::PoolLedger;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
 use tokio::time::MissedTickBehavior;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;

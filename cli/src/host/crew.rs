@@ -1,12 +1,13 @@
 //! The work that follows answers: so much of it at a time, each piece with a deadline.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_service::clock::working_deadline;
 use mayfly_service::inbound::Work;
 use mayfly_service::mayfly::Mayfly;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// So many pieces of work are under way at a time: each waits for a VM, mostly.
 const WORKING_MOST: usize = 1_000;
@@ -45,7 +46,7 @@ impl Crew {
             let Ok(_working) = working.acquire().await else { return };
             let end = Instant::now() + WORK_LONGEST;
             let following = mayfly.follow(&work.pool, work.follow, working_deadline(end));
-            if tokio::time::timeout_at(end.into(), following).await.is_err() {
+            if tokio::time::timeout_at(end, following).await.is_err() {
                 tracing::warn!(pool = %work.pool, %job, "out of time: left for the sweep");
             }
         });

@@ -6,7 +6,7 @@ mod front;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_service::inbound::Gate;
 use mayfly_service::mayfly::Mayfly;
@@ -14,6 +14,7 @@ use mayfly_service::sweep::Polling;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio::time::MissedTickBehavior;
 
 use crate::error::Error;
@@ -95,7 +96,7 @@ async fn sweep_periodically(mayfly: Arc<Mayfly>, every: Duration, mut stop: watc
             _ = ticks.tick() => {}
         }
         let end = Instant::now() + SWEEP_LONGEST;
-        if tokio::time::timeout_at(end.into(), mayfly.sweep(end)).await.is_err() {
+        if tokio::time::timeout_at(end, mayfly.sweep(end)).await.is_err() {
             tracing::warn!(longest = ?SWEEP_LONGEST, "the sweep took too long and was cut off");
         }
     }
@@ -106,7 +107,7 @@ async fn poll_periodically(mayfly: Arc<Mayfly>, every: Duration, mut stop: watch
     loop {
         let begun = Instant::now();
         let end = begun + SWEEP_LONGEST;
-        let wait = match tokio::time::timeout_at(end.into(), mayfly.poll(&mut polling, end)).await {
+        let wait = match tokio::time::timeout_at(end, mayfly.poll(&mut polling, end)).await {
             Ok((_, wait)) => wait,
             Err(_) => {
                 tracing::warn!(longest = ?SWEEP_LONGEST, "the poll took too long and was cut off");

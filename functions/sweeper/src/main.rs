@@ -4,7 +4,6 @@
 #![recursion_limit = "256"]
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use mayfly_service::clock::instant_at;
@@ -12,6 +11,7 @@ use mayfly_service::config::Config;
 use mayfly_service::mayfly::Mayfly;
 use mayfly_service::telemetry;
 use serde_json::Value;
+use tokio::time::Instant;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -8,7 +8,7 @@
 #![recursion_limit = "256"]
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lambda_extension::{Extension, InvokeEvent, LambdaEvent, NextEvent};
 use lambda_http::{Body, Error, RequestExt, Response, service_fn};
@@ -18,6 +18,7 @@ use mayfly_service::inbound::{Answer, Gate, Request, Work};
 use mayfly_service::mayfly::Mayfly;
 use mayfly_service::telemetry;
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
 
 /// The handler's word that an invocation was answered, with what is to be done next.
 struct Answered {
@@ -101,7 +102,7 @@ async fn work(mayfly: &Mayfly, inbox: &mut mpsc::UnboundedReceiver<Answered>, in
         if let Some(work) = answered.work {
             let job = work.job;
             let following = mayfly.follow(&work.pool, work.follow, deadline);
-            if tokio::time::timeout_at(end.into(), following).await.is_err() {
+            if tokio::time::timeout_at(end, following).await.is_err() {
                 tracing::warn!(%job, "out of time: left for the sweep");
             }
         }

@@ -1,12 +1,22 @@
 //! The clock, at the edge: the core takes moments as arguments.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 /// Now, in whole milliseconds, as the table keeps it.
 pub fn now() -> Timestamp {
-    crate::store::to_milliseconds(Timestamp::now())
+    crate::store::to_milliseconds(wall())
+}
+
+/// Now.
+pub(crate) fn wall() -> Timestamp {
+    #[cfg(feature = "simulation")]
+    if let Some(now) = crate::simulation::now() {
+        return now;
+    }
+    Timestamp::now()
 }
 
 /// Until when an invocation may work: its deadline, less what it takes to stop in good order.
@@ -25,7 +35,6 @@ pub fn moment_of(deadline: Instant) -> Timestamp {
 
 /// The moment of an invocation's deadline, which Lambda gives in epoch milliseconds.
 pub fn instant_at(deadline_ms: u64) -> Instant {
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    let left_ms = u128::from(deadline_ms).saturating_sub(now_ms);
-    Instant::now() + Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
+    let now_ms = u64::try_from(wall().as_millisecond()).unwrap_or(0);
+    Instant::now() + Duration::from_millis(deadline_ms.saturating_sub(now_ms))
 }

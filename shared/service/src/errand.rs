@@ -1,12 +1,11 @@
 //! A slot that is to become a VM, for whom, and what a placement answers.
 
-use std::time::Instant;
-
 use jiff::Timestamp;
 use mayfly_core::ids::{InstallationId, JobId};
 use mayfly_core::job::Waiting;
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Slot, VmPlace};
+use tokio::time::Instant;
 
 use crate::github::GitHubError;
 use crate::provider::Created;
@@ -44,6 +43,8 @@ pub(crate) struct Errand<'a> {
     pub want: Want<'a>,
     /// Until when there is time for it.
     pub deadline: Instant,
+    /// Another placement was tried before: the slot may say that the VM is there.
+    pub elsewhere: bool,
     /// The same moment, as the lease on a VM that is made in steps says it.
     pub lease: Timestamp,
 }

@@ -3,13 +3,12 @@
 //! The pool's item is read beside the registration of a runner, so that it costs no time of its own; what it said is
 //! remembered for a moment, so that a closed pool's next jobs queue without a try.
 
-use std::time::Instant;
-
 use jiff::Timestamp;
 use mayfly_core::gate::{Closed, PoolState, closed, is_in_trouble};
 use mayfly_core::ids::{PoolName, SlotIndex};
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::Slot;
+use tokio::time::Instant;
 
 use crate::clock;
 use crate::mayfly::Mayfly;

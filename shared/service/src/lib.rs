@@ -10,6 +10,7 @@
 //! - [`store`]: the ledger, one DynamoDB table
 //! - [`github`], [`provider`]: the clients
 //! - [`telemetry`], [`clock`]: logs, and the time
+//! - `simulation`: what stands for all that is outside, in a deterministic simulation
 
 pub mod clock;
 pub mod config;
@@ -27,6 +28,8 @@ pub mod provision;
 mod random;
 mod removal;
 pub mod secret;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod store;
 pub mod sweep;
 pub mod telemetry;

@@ -2,13 +2,14 @@
 //! one holds a lease on its slot; what is not done by then is taken up by a sweep.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use mayfly_core::ids::RunnerId;
 use mayfly_core::making::{Making, MakingStep};
 use mayfly_core::policy::{Placement, Pool, ProxmoxPlacement};
 use mayfly_core::slot::{Phase, Slot, SlotEvent, VmPlace, earlier, later};
+use tokio::time::Instant;
 
 use crate::clock;
 use crate::errand::{Errand, Passed, TAKEN_OVER, Tried, Want, Why};
@@ -384,7 +385,7 @@ impl Mayfly {
         let left = Duration::try_from(end.duration_since(clock::now())).unwrap_or_default();
         let patience = self.policy.timing.step_timeout / SWEEP_PART;
         let deadline = turn.deadline.min(Instant::now() + patience.min(left).max(SWEEP_LEAST));
-        Errand { pool, slot, want: Want::Warm, deadline, lease: clock::moment_of(deadline) }
+        Errand { pool, slot, want: Want::Warm, deadline, elsewhere: false, lease: clock::moment_of(deadline) }
     }
 }
 

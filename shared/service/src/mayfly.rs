@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Instant;
 
 use mayfly_core::ids::{PoolName, ProviderName, RunnerName, SlotIndex, nonce};
 use mayfly_core::policy::{Placement, Policy, Pool};
 use mayfly_core::slot::{Purpose, Slot};
+use tokio::time::Instant;
 
 use crate::config::{Config, GitHubLogin, ProviderConfig};
 use crate::gate::Remembered;
@@ -75,23 +75,40 @@ impl Mayfly {
         aws: &aws_config::SdkConfig,
         gcp: &GcpCredentials,
     ) -> Result<Self, StartError> {
-        let policy = config.policy.clone();
-        let ledger =
-            Ledger::new(aws, config.table.clone(), policy.deployment.clone(), policy.timing.retention);
-        let made = |(name, provider): (&ProviderName, &ProviderConfig)| {
-            (name.clone(), provider_of(name, provider, &policy, &ledger, gcp))
+        let Policy { deployment, timing, .. } = &config.policy;
+        let ledger = Ledger::new(aws, config.table.clone(), deployment.clone(), timing.retention);
+        let make = Make { gcp: &Gcp::new, proxmox: &Proxmox::new, credentials: gcp };
+        Ok(Self::of(config, ledger, GitHub::new(&config.github), &make))
+    }
+
+    /// Makes one whose every request a simulation answers.
+    #[cfg(feature = "simulation")]
+    pub fn in_process(config: &Config, outside: &crate::simulation::Outside) -> Self {
+        let Policy { deployment, timing, .. } = &config.policy;
+        let (table, deployment) = (config.table.clone(), deployment.clone());
+        let ledger = Ledger::in_process(outside, table, deployment, timing.retention);
+        let make = Make {
+            gcp: &|settings| Gcp::in_process(settings, outside),
+            proxmox: &|settings, uses, ledger| Proxmox::in_process(settings, uses, ledger, outside),
+            credentials: &GcpCredentials::Default,
         };
-        let providers = config.providers.iter().map(made).collect();
-        let github = GitHub::new(&config.github);
-        Ok(Self {
+        Self::of(config, ledger, GitHub::in_process(&config.github, outside), &make)
+    }
+
+    fn of(config: &Config, ledger: Ledger, github: GitHub, make: &Make<'_>) -> Self {
+        let policy = config.policy.clone();
+        let made = |(name, provider): (&ProviderName, &ProviderConfig)| {
+            (name.clone(), provider_of(name, provider, &policy, &ledger, make))
+        };
+        Self {
+            providers: config.providers.iter().map(made).collect(),
             policy,
             ledger,
             github,
-            providers,
             hints: Mutex::default(),
             states: Mutex::default(),
             hooks_sought: Mutex::default(),
-        })
+        }
     }
 
     /// The providers, by name.
@@ -119,19 +136,26 @@ impl Mayfly {
     }
 }
 
+/// How the providers' clients are made.
+struct Make<'a> {
+    gcp: &'a dyn Fn(GcpSettings) -> Gcp,
+    proxmox: &'a dyn Fn(ProxmoxSettings, ProxmoxUse, Ledger) -> Proxmox,
+    credentials: &'a GcpCredentials,
+}
+
 fn provider_of(
     name: &ProviderName,
     config: &ProviderConfig,
     policy: &Policy,
     ledger: &Ledger,
-    gcp: &GcpCredentials,
+    make: &Make<'_>,
 ) -> Provider {
     match config {
-        ProviderConfig::Gcp { project, endpoint } => Provider::Gcp(Box::new(Gcp::new(GcpSettings {
+        ProviderConfig::Gcp { project, endpoint } => Provider::Gcp(Box::new((make.gcp)(GcpSettings {
             provider: name.clone(),
             project: project.clone(),
             endpoint: endpoint.clone(),
-            credentials: gcp.clone(),
+            credentials: make.credentials.clone(),
         }))),
         ProviderConfig::Proxmox { url, token_id, token_secret, vmid_range, nodes, trust } => {
             let settings = ProxmoxSettings {
@@ -150,7 +174,7 @@ fn provider_of(
                 placements: here.filter_map(|placement| placement.proxmox().cloned()).collect(),
                 step_timeout: policy.timing.step_timeout,
             };
-            Provider::Proxmox(Box::new(Proxmox::new(settings, uses, ledger.clone())))
+            Provider::Proxmox(Box::new((make.proxmox)(settings, uses, ledger.clone())))
         }
     }
 }

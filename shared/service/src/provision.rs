@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use mayfly_core::gate::PoolState;
 use mayfly_core::ids::RunnerId;
 use mayfly_core::job::Moment;
 use mayfly_core::policy::{GcpPlacement, Placement, Pool};
 use mayfly_core::slot::{Slot, SlotEvent, VmPlace, later};
+use tokio::time::Instant;
 
 use crate::clock;
 use crate::errand::{Errand, Passed, TAKEN_OVER, Tried, Want, Why, shown};
@@ -53,7 +53,8 @@ impl Mayfly {
     ) -> Provisioned {
         // A sweep takes the slot up after `step_timeout`: whoever is at it has stopped well before.
         let deadline = turn.deadline.min(Instant::now() + self.policy.timing.step_timeout.mul_f64(0.75));
-        let errand = Errand { pool, slot, want, deadline, lease: clock::moment_of(deadline) };
+        let errand =
+            Errand { pool, slot, want, deadline, elsewhere: false, lease: clock::moment_of(deadline) };
         let first = self.placements(pool).next().map(|(_, at)| at);
         // A VM that is made in steps gets its registration with the last one, so that it is fresh then; only what would be
         // refused is looked at before.
@@ -123,16 +124,19 @@ impl Mayfly {
         state: &PoolState,
     ) -> Answered {
         let (mut passed_over, mut reasons) = (Vec::new(), BTreeSet::new());
+        let mut elsewhere = false;
         for (placement, at) in self.placements(errand.pool) {
             let cooling = state.cooling_at(placement.provider.as_str(), clock::now());
             let tried = match at {
                 At::Gcp(gcp, kind) => {
+                    let errand = Errand { elsewhere, ..errand };
                     self.try_gcp(errand, (placement, gcp, kind), registration, &cooling).await
                 }
                 At::Proxmox(proxmox, kind) => {
                     self.make_in_steps(errand, (placement, proxmox, kind), registration, &cooling).await
                 }
             };
+            elsewhere = true;
             match tried {
                 Tried::Made(created) => {
                     if state.creates.is_some() {
@@ -180,6 +184,7 @@ impl Mayfly {
             jit_config: &registration.jit_config,
             max_lifetime: pool.max_lifetime,
             deadline,
+            elsewhere: errand.elsewhere,
         };
         let lost = AtomicBool::new(false);
         let runner_id = registration.runner_id;
@@ -224,18 +229,18 @@ impl Mayfly {
         }
     }
 
-    /// Records a create as soon as the provider has accepted it, while its operation is still under way. `lost` is set
-    /// when the slot is somebody else's by now.
-    async fn placed(&self, slot: &Slot, event: SlotEvent, lost: &AtomicBool) {
+    /// Records where a VM is, or is to be; whether that was done. `lost` is set when the slot is somebody else's by now.
+    async fn placed(&self, slot: &Slot, event: SlotEvent, lost: &AtomicBool) -> bool {
         match self.ledger.slot_event(&slot.runner, &event, clock::now()).await {
-            Ok(Moved::From(_)) => {}
+            Ok(Moved::From(_)) => return true,
             // The event of its job may have overtaken this record: then the slot is busy, and still this runner's.
             Ok(Moved::No) => {
                 let taken = matches!(self.ledger.slot_of(&slot.runner).await, Ok(None));
                 lost.store(taken, Ordering::Relaxed);
             }
-            Err(error) => tracing::warn!(runner = %slot.runner, %error, "an accepted create is not recorded"),
+            Err(error) => tracing::warn!(runner = %slot.runner, %error, "a VM's place is not recorded"),
         }
+        false
     }
 
     async fn made(&self, errand: Errand<'_>, created: Created, mut passed_over: Vec<String>) -> Provisioned {

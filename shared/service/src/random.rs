@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// 64 random bits from the operating system.
 pub fn bits() -> u64 {
+    #[cfg(feature = "simulation")]
+    if let Some(bits) = crate::simulation::bits() {
+        return bits;
+    }
     // Without an entropy source there is no TLS either, so nothing is lost by the clock in its place.
     getrandom::u64().unwrap_or_else(|_| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

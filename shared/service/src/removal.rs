@@ -1,10 +1,9 @@
 //! A VM goes.
 
-use std::time::Instant;
-
 use mayfly_core::job::JobState;
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Phase, Purpose, Slot, SlotEvent, VmPlace, later};
+use tokio::time::Instant;
 
 use crate::clock;
 use crate::mayfly::Mayfly;

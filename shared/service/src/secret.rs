@@ -95,6 +95,8 @@ impl Secrets {
     /// Fetches one.
     pub async fn fetch(&self, source: &SecretSource) -> Result<Secret, SecretError> {
         let text = match source {
+            #[cfg(feature = "simulation")]
+            SecretSource::Env(name) if let Some(text) = crate::simulation::secret(name) => text,
             SecretSource::Env(name) => {
                 std::env::var(name).map_err(|_| source.failed("is not set, or is no text"))?
             }

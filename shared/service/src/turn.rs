@@ -1,6 +1,6 @@
 //! On whose turn something is done, and until when there is time for it.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// On whose turn something is done, and until when there is time for it.
 #[derive(Debug, Clone, Copy)]

@@ -7,10 +7,15 @@ use serde::Serialize;
 
 use super::World;
 use super::github::runners::Scope;
+use super::guest::Guest;
 use super::history::Happening;
 use super::ids::{DeliveryId, JobId, RunnerId, VmId};
 use super::jobs::JobState;
 use super::request::Api;
+use super::timeline::after;
+
+/// No VM takes less than this from being asked for to serving when all goes wrong that may.
+const YOUNG: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// The world at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -174,6 +179,36 @@ impl World {
         let mut all: Vec<VmView> = self.gcp.gone.iter().chain(&self.proxmox.gone).cloned().collect();
         all.sort_by_key(|vm| vm.gone);
         all
+    }
+
+    /// Whether a VM's runner is connected to GitHub, with a job or waiting for one.
+    pub fn is_serving(&self, id: VmId) -> bool {
+        let Some(inside) = self.inside(id).filter(|inside| inside.guest == Guest::Serving) else {
+            return false;
+        };
+        let runner = inside.runner.and_then(|runner| self.github.runners.get(&runner));
+        runner.is_some_and(|runner| runner.connected)
+    }
+
+    /// Whether a VM is of use, for all that can be seen from here: it serves, or is on its best way there and not older
+    /// than two minutes. Its own end has not come.
+    pub fn is_useful(&self, id: VmId, now: Timestamp) -> bool {
+        let gcp = self.gcp.vms.get(&id);
+        let lab = self.proxmox.vms.get(&id);
+        let of_gcp = gcp.map(|vm| (vm.created, vm.expires, vm.holds_machine() && !vm.deleting));
+        let of_lab = lab.map(|vm| (vm.created, vm.expires, vm.is_running()));
+        let Some((created, expires, is_on)) = of_gcp.or(of_lab) else { return false };
+        if !is_on || expires.is_some_and(|end| end <= now) {
+            return false;
+        }
+        match self.inside(id).map(|inside| inside.guest) {
+            Some(Guest::Serving) => self.is_serving(id),
+            Some(Guest::Registering(runner)) => {
+                self.github.runners.contains_key(&runner) && now < after(created, YOUNG)
+            }
+            Some(Guest::Booting | Guest::Unconfigured) => now < after(created, YOUNG),
+            Some(Guest::Down | Guest::Leaving) | None => false,
+        }
     }
 
     /// Registered runners, oldest first.

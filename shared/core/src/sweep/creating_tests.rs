@@ -49,6 +49,19 @@ fn a_half_made_vm_is_taken_further_when_nobody_is_at_it() {
 }
 
 #[test]
+fn a_half_made_vm_is_not_given_up_before_somebody_has_looked_at_it_in_vain() {
+    let timeout = i64::try_from(lab_pool().boot_timeout.as_secs()).unwrap();
+    let mut unlooked = half_made(MakingStep::WaitingForAgent, timeout + 300, -301);
+    let advance = vec![Action::Advance { slot: unlooked.clone() }];
+    assert_eq!(actions(&of(&unlooked, vec![vm(1, VmState::Running)])), advance, "sweeps were far apart");
+    unlooked.phase = creating(MakingStep::WaitingForAgent, LATER - 299);
+    assert!(
+        !actions(&of(&unlooked, vec![vm(1, VmState::Running)])).contains(&advance[0]),
+        "somebody was at it when the time was over"
+    );
+}
+
+#[test]
 fn a_half_made_vm_that_is_in_no_list_is_waited_for_while_somebody_is_at_it() {
     assert_eq!(actions(&of(&half_made(STEP, 60, 30), vec![])), vec![]);
     assert_eq!(actions(&of(&half_made(STEP, 60, -30), vec![])), vec![], "the list may be behind");

@@ -91,7 +91,9 @@ impl<'a> PoolPlanner<'a, '_> {
             return self.at_work(slot);
         }
         let advance = Action::Advance { slot: slot.clone() };
-        let overdue = self.is_stale(slot, self.pool.boot_timeout) || self.is_removed();
+        // Sweeps may be further apart than that: it is only late when somebody has looked at it since.
+        let looked = leased_until > later(slot.since(), self.pool.boot_timeout);
+        let overdue = self.is_stale(slot, self.pool.boot_timeout) && looked || self.is_removed();
         match self.index.runner(&self.pool.scope, slot.runner.as_str()) {
             Presence::Busy | Presence::Idle => {
                 self.act(advance, "GitHub sees its runner, of which nobody has recorded", slot.since());

@@ -1,7 +1,6 @@
 //! What each event writes down before the answer, and the work that follows it.
 
 use std::borrow::Cow;
-use std::time::Instant;
 
 use mayfly_core::event::{Change, JobEvent};
 use mayfly_core::ids::{JobId, PoolName, RunnerName};
@@ -9,6 +8,7 @@ use mayfly_core::job::{Job, JobState, Moment, Waiting};
 use mayfly_core::policy::{Pool, Scope};
 use mayfly_core::route::route;
 use mayfly_core::slot::{Purpose, Slot, SlotEvent};
+use tokio::time::Instant;
 
 use crate::clock;
 use crate::errand::Want;

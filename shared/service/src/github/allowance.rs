@@ -17,7 +17,7 @@ pub(super) struct Allowances(Mutex<BTreeMap<Timestamp, Allowance>>);
 impl Allowances {
     /// What is left of the hourly limit, as far as answers told; the tightest where there are several.
     pub(super) fn tightest(&self) -> Option<Allowance> {
-        let now = Timestamp::now();
+        let now = crate::clock::wall();
         let known = self.0.lock().ok()?;
         tightest(known.values().copied().filter(|allowance| !allowance.is_over(now)))
     }
@@ -25,7 +25,7 @@ impl Allowances {
     /// Keeps what an answer says.
     pub(super) fn learn(&self, headers: &HeaderMap) {
         let (Some(told), Ok(mut known)) = (allowance(headers), self.0.lock()) else { return };
-        let now = Timestamp::now();
+        let now = crate::clock::wall();
         known.retain(|_, each| !each.is_over(now));
         if known.len() < MOST || known.contains_key(&told.resets_at) {
             // Answers may overtake each other.
@@ -70,7 +70,7 @@ mod tests {
             .collect()
         };
         let allowances = Allowances::default();
-        let soon = Timestamp::now().as_second() + 600;
+        let soon = crate::clock::wall().as_second() + 600;
         for nothing in [HeaderMap::new(), headers("30", "1", soon, "search"), headers("x", "1", soon, "core")]
         {
             allowances.learn(&nothing);

@@ -1,7 +1,7 @@
 //! Who we are at GitHub: an App with its installations' tokens, or a personal access token.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -11,6 +11,7 @@ use mayfly_core::slot::later;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
 
 use super::http::{Call, Http, NOT_FOUND, Said, Status};
 use super::refusal::{not_the_app, refused};
@@ -128,7 +129,7 @@ impl Auth {
         // Kept locked while a token is made: those who come at the same time want the same.
         let mut tokens = self.tokens.lock().await;
         if let Some(token) = tokens.get(&installation)
-            && later(Timestamp::now(), TOKEN_MARGIN) < token.expires_at
+            && later(crate::clock::wall(), TOKEN_MARGIN) < token.expires_at
         {
             return Ok(token.text.clone());
         }
@@ -160,7 +161,7 @@ impl Auth {
         match &self.login {
             GitHubLogin::Token(_) => false,
             GitHubLogin::App { .. } => {
-                let tokens = tokio::time::timeout_at(deadline.into(), self.tokens.lock()).await;
+                let tokens = tokio::time::timeout_at(deadline, self.tokens.lock()).await;
                 // Somebody else who met the same refusal may have forgotten it before.
                 tokens.map(|mut tokens| tokens.retain(|_, kept| &kept.text != token)).is_ok()
             }
@@ -215,7 +216,7 @@ impl App<'_> {
             status: 0,
             why: format!("github.app.private_key is no RSA private key in PEM form: {error}"),
         };
-        let now = Timestamp::now();
+        let now = crate::clock::wall();
         let claims = Claims {
             iss: self.client_id,
             iat: now.as_second() - JWT_BACKDATED.as_secs().cast_signed(),

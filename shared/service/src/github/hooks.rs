@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Instant;
 
 use jiff::Timestamp;
 use mayfly_core::ids::{Account, Repository};
@@ -10,6 +9,7 @@ use mayfly_core::policy::Scope;
 use mayfly_core::sweep::Attempt;
 use reqwest::Url;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::http::{Answer, Call, NOT_FOUND, Said, Status, within};
 use super::refusal::{FORBIDDEN, not_the_app};
@@ -236,7 +236,7 @@ impl GitHub {
             Some(scope) => self.answer(&scope, None, call.needs(Permission::Webhooks), deadline).await,
         };
         if let Err(GitHubError::Refused { status: NOT_FOUND, .. }) = &answer
-            && let Ok(mut known) = tokio::time::timeout_at(deadline.into(), self.hooks.lock()).await
+            && let Ok(mut known) = tokio::time::timeout_at(deadline, self.hooks.lock()).await
         {
             // It may have been made anew, under another id.
             known.retain(|each| each != hook);

@@ -1,13 +1,14 @@
 //! One request to GitHub: headers, deadline, retries, and the answer typed by what the caller does next.
 
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::pace::Allowance;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, LINK, RETRY_AFTER, USER_AGENT};
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::allowance::{Allowances, number};
 use super::{GitHubError, Permission, link};
@@ -129,6 +130,8 @@ impl<'a> Call<'a> {
 pub(super) struct Http {
     api_url: String,
     client: OnceLock<reqwest::Client>,
+    #[cfg(feature = "simulation")]
+    pub(super) outside: Option<std::sync::Arc<dyn crate::simulation::Http>>,
     /// Until when GitHub asked to be left alone.
     limited: Mutex<Option<Instant>>,
     allowances: Allowances,
@@ -141,7 +144,7 @@ pub(super) async fn within<T>(
     work: impl Future<Output = Result<T, GitHubError>>,
 ) -> Result<T, GitHubError> {
     let late = |_| GitHubError::Unavailable { doing, why: "no answer in time".to_owned() };
-    tokio::time::timeout_at(deadline.into(), work).await.map_err(late)?
+    tokio::time::timeout_at(deadline, work).await.map_err(late)?
 }
 
 /// Why one try brought nothing, and when the next may be made.
@@ -155,6 +158,8 @@ impl Http {
         Self {
             api_url,
             client: OnceLock::new(),
+            #[cfg(feature = "simulation")]
+            outside: None,
             limited: Mutex::default(),
             allowances: Allowances::default(),
         }
@@ -234,7 +239,8 @@ impl Http {
         if let Some(body) = call.body {
             request = request.json(body);
         }
-        let mut answer = request.send().await.map_err(|error| passing(chain(&error)))?;
+        let request = request.build().map_err(|error| passing(chain(&error)))?;
+        let mut answer = self.execute(client, request).await.map_err(passing)?;
         let status = answer.status();
         let headers = answer.headers().clone();
         self.allowances.learn(&headers);
@@ -248,9 +254,27 @@ impl Http {
         typed(call.doing, status, &headers, body)
     }
 
+    async fn execute(
+        &self,
+        client: &reqwest::Client,
+        request: reqwest::Request,
+    ) -> Result<reqwest::Response, String> {
+        #[cfg(feature = "simulation")]
+        if let Some(outside) = &self.outside {
+            let answer = crate::simulation::execute(outside.as_ref(), request).await;
+            return answer.map_err(|unanswered| format!("no answer: {unanswered:?}"));
+        }
+        client.execute(request).await.map_err(|error| chain(&error))
+    }
+
     fn client(&self) -> Result<&reqwest::Client, String> {
         if let Some(client) = self.client.get() {
             return Ok(client);
+        }
+        #[cfg(feature = "simulation")]
+        if self.outside.is_some() {
+            let writer = crate::simulation::writer().map_err(|error| chain(&error))?;
+            return Ok(self.client.get_or_init(|| writer));
         }
         let built = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -305,7 +329,7 @@ fn limit(status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Durat
     }
     if number("x-ratelimit-remaining") == Some(0) {
         let reset = number("x-ratelimit-reset").unwrap_or(0);
-        let seconds = reset - jiff::Timestamp::now().as_second();
+        let seconds = reset - crate::clock::wall().as_second();
         return Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
     }
     let secondary = status == StatusCode::TOO_MANY_REQUESTS || message.to_lowercase().contains("rate limit");

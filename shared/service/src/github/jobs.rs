@@ -1,13 +1,12 @@
 //! Workflow runs and jobs, as GitHub has them: for when an event may have been lost.
 
-use std::time::Instant;
-
 use jiff::Timestamp;
 use mayfly_core::event::{Change, JobEvent};
 use mayfly_core::ids::{InstallationId, JobId, Repository};
 use mayfly_core::labels::Labels;
 use mayfly_core::policy::Scope;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::http::Call;
 use super::{GitHub, GitHubError, PAGE, Permission};

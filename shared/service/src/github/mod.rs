@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::ids::{InstallationId, Repository};
 use mayfly_core::pace::Allowance;
 use mayfly_core::policy::Scope;
 use reqwest::Url;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::config::GitHubConfig;
 
@@ -96,6 +97,14 @@ impl GitHub {
             repositories: Mutex::new(BTreeMap::new()),
             calls: AtomicU64::new(0),
         }
+    }
+
+    /// A client whose requests a simulation answers.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn in_process(config: &GitHubConfig, outside: &crate::simulation::Outside) -> Self {
+        let mut github = Self::new(config);
+        github.http.outside = Some(outside.github.clone());
+        github
     }
 
     /// For how long GitHub asks to be left alone, as far as this process was told: what can wait should.

@@ -1,12 +1,11 @@
 //! Runners registered just in time, in their pool's runner group.
 
-use std::time::Instant;
-
 use mayfly_core::ids::{InstallationId, RunnerId, RunnerName};
 use mayfly_core::labels::Labels;
 use mayfly_core::policy::{Pool, Scope};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::http::{CONFLICT, Call, NOT_FOUND, Said, Status, within};
 use super::refusal::refused;

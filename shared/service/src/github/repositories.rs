@@ -1,10 +1,11 @@
 //! The repositories whose jobs can reach a scope's runners.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::ids::{Account, Repository};
 use mayfly_core::policy::Scope;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::http::{Call, within};
 use super::{GitHub, GitHubError, PAGE, Permission};

@@ -1,12 +1,12 @@
 //! Registered runners: deleted, looked up, and listed in full.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use mayfly_core::ids::{InstallationId, RunnerId};
 use mayfly_core::policy::Scope;
 use mayfly_core::sweep::SeenRunner;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::http::{Call, NOT_FOUND, Said, Status};
 use super::refusal::refused;

@@ -1,10 +1,9 @@
 //! A provider of any kind. Its futures are boxed: an official client's are large, and few are under way at a time.
 
-use std::time::Instant;
-
 use mayfly_core::ids::Deployment;
 use mayfly_core::policy::{GcpPlacement, Placement, PlacementKind, ProxmoxPlacement};
 use mayfly_core::slot::VmPlace;
+use tokio::time::Instant;
 
 use super::gcp::{self, Gcp};
 use super::proxmox::{self, Proxmox};

@@ -3,11 +3,12 @@
 //! The seam is small and its comments are the contract. Errors are typed by what the caller does next.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::ids::{Deployment, PoolName, RunnerName};
 use mayfly_core::slot::VmPlace;
 use mayfly_core::sweep::Vm;
+use tokio::time::Instant;
 
 use crate::secret::Secret;
 
@@ -33,6 +34,8 @@ pub struct VmOrder<'a> {
     pub max_lifetime: Duration,
     /// Until when there is time for it.
     pub deadline: Instant,
+    /// The slot may say that the VM is in another place, which was tried before.
+    pub elsewhere: bool,
 }
 
 /// A create that the provider accepted.

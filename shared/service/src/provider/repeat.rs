@@ -1,6 +1,8 @@
 //! Calls that may be repeated, and how long is waited between two tries.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Why a call failed, as far as repeating it is concerned.
 pub(super) trait CallFailed {

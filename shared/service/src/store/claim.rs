@@ -150,12 +150,8 @@ impl Ledger {
     async fn put_waiting(&self, pool: &PoolName, waiting: &Waiting) -> Result<(), StoreError> {
         let request =
             self.client.put_item().table_name(&self.table).set_item(Some(waiting_item(pool, waiting)));
-        request
-            .return_consumed_capacity(super::COST)
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(super::unavailable("queueing a job"))
+        let sent = self.send_put(request.return_consumed_capacity(super::COST)).await;
+        sent.map(|_| ()).map_err(super::unavailable("queueing a job"))
     }
 }
 

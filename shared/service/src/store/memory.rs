@@ -163,7 +163,7 @@ impl Ledger {
         for (place, name) in names.iter().enumerate() {
             request = request.expression_attribute_names(format!("#n{place}"), name);
         }
-        request.send().await.map(|_| ()).map_err(unavailable("keeping the sweep's memory"))
+        self.send_update(request).await.map(|_| ()).map_err(unavailable("keeping the sweep's memory"))
     }
 }
 

@@ -26,6 +26,7 @@ mod memory;
 mod pool;
 mod read;
 mod room;
+mod send;
 mod slots;
 mod table;
 mod write;
@@ -79,6 +80,8 @@ pub struct Ledger {
     /// How long an ended job is remembered.
     retention: Duration,
     count: Count,
+    #[cfg(feature = "simulation")]
+    outside: Option<std::sync::Arc<dyn crate::simulation::Table>>,
 }
 
 /// A job that nobody ever ended is forgotten after this: GitHub itself ends a workflow run after 35 days.
@@ -97,7 +100,27 @@ impl Ledger {
     ) -> Self {
         let count = Count::default();
         let config = aws_sdk_dynamodb::config::Builder::from(aws).interceptor(count.clone());
-        Self { client: Client::from_conf(config.build()), table, deployment, retention, count }
+        Self {
+            client: Client::from_conf(config.build()),
+            table,
+            deployment,
+            retention,
+            count,
+            #[cfg(feature = "simulation")]
+            outside: None,
+        }
+    }
+
+    /// A ledger whose requests a simulation answers.
+    #[cfg(feature = "simulation")]
+    pub fn in_process(
+        outside: &crate::simulation::Outside,
+        table: String,
+        deployment: Deployment,
+        retention: Duration,
+    ) -> Self {
+        let (client, count) = (outside.dynamodb.clone(), Count::default());
+        Self { client, table, deployment, retention, count, outside: Some(outside.table.clone()) }
     }
 
     /// How many requests this ledger and its clones have sent to the table, those that were repeated included.

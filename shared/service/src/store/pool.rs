@@ -74,7 +74,7 @@ impl Ledger {
     pub async fn pool_state(&self, pool: &PoolName) -> Result<PoolState, StoreError> {
         let request = self.client.get_item().table_name(&self.table).set_key(Some(pool_key(pool)));
         let request = request.return_consumed_capacity(COST);
-        let answer = request.send().await.map_err(unavailable("reading a pool's state"))?;
+        let answer = self.send_get(request).await.map_err(unavailable("reading a pool's state"))?;
         Ok(read_state(&answer.item.unwrap_or_default()))
     }
 
@@ -191,6 +191,6 @@ impl Ledger {
                 .expression_attribute_names(format!("#n{place}"), name)
                 .expression_attribute_values(format!(":v{place}"), value);
         }
-        request.send().await.map(|_| ()).map_err(unavailable(doing))
+        self.send_update(request).await.map(|_| ()).map_err(unavailable(doing))
     }
 }

@@ -14,7 +14,7 @@ use super::{COST, Ledger, StoreError, unavailable};
 
 /// `BatchGetItem` takes at most so many keys.
 const BATCH: usize = 100;
-/// A batch's keys that DynamoDB did not process are asked for again so often.
+/// A batch's keys that DynamoDB did not process are asked for again so often without an answer to any.
 const BATCH_TRIES: usize = 5;
 /// A pool's partition has at most 9,999 slots of some 250 bytes and its queue, in pages of 1 MB.
 const PAGES_MOST: usize = 200;
@@ -126,16 +126,23 @@ impl Ledger {
     }
 
     async fn batch(&self, mut keys: Vec<Item>, doing: &'static str) -> Result<Vec<Item>, StoreError> {
-        let mut found = Vec::new();
-        for _ in 0..BATCH_TRIES {
+        let (mut found, mut in_vain) = (Vec::new(), 0);
+        // Each answer but a few has some of the keys.
+        for _ in 0..BATCH + BATCH_TRIES {
+            let before = keys.len();
             let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
             let wanted = wanted.map_err(|error| StoreError::Unavailable { doing, why: error.to_string() })?;
             let request = self.client.batch_get_item().request_items(&self.table, wanted);
-            let answer = request.return_consumed_capacity(COST).send().await.map_err(unavailable(doing))?;
+            let answer = self.send_batch_get(request.return_consumed_capacity(COST)).await;
+            let answer = answer.map_err(unavailable(doing))?;
             found.extend(answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default());
             match answer.unprocessed_keys.unwrap_or_default().remove(&self.table) {
                 Some(left) if !left.keys.is_empty() => keys = left.keys,
                 _ => return Ok(found),
+            }
+            in_vain = if keys.len() < before { 0 } else { in_vain + 1 };
+            if in_vain >= BATCH_TRIES {
+                break;
             }
             tokio::time::sleep(crate::random::jitter(std::time::Duration::from_millis(100))).await;
         }
@@ -144,7 +151,8 @@ impl Ledger {
 
     pub(super) async fn get(&self, key: Item, doing: &'static str) -> Result<Option<Item>, StoreError> {
         let request = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
-        Ok(request.return_consumed_capacity(COST).send().await.map_err(unavailable(doing))?.item)
+        let answer = self.send_get(request.return_consumed_capacity(COST)).await;
+        Ok(answer.map_err(unavailable(doing))?.item)
     }
 
     /// Reads a range page by page; what cannot be decoded is handed back apart.
@@ -157,7 +165,7 @@ impl Ledger {
         let (mut found, mut corrupt) = (Vec::new(), Vec::new());
         let mut next = None;
         for _ in 0..PAGES_MOST {
-            let page = self
+            let request = self
                 .client
                 .query()
                 .table_name(&self.table)
@@ -168,10 +176,8 @@ impl Ledger {
                 .consistent_read(consistent)
                 .return_consumed_capacity(COST)
                 .set_limit(i32::try_from(limit - found.len()).ok())
-                .set_exclusive_start_key(next)
-                .send()
-                .await
-                .map_err(unavailable(doing))?;
+                .set_exclusive_start_key(next);
+            let page = self.send_query(request).await.map_err(unavailable(doing))?;
             for item in page.items.unwrap_or_default() {
                 match decode(&Reader::new(&item)) {
                     Ok(read) => found.push(read),

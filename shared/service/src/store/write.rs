@@ -120,7 +120,7 @@ impl Ledger {
                 .return_consumed_capacity(COST)
                 .return_values(ReturnValue::AllOld)
                 .return_values_on_condition_check_failure(failure);
-            return match request.send().await {
+            return match self.send_delete(request).await {
                 Ok(answer) => Ok(Written::Before(answer.attributes.unwrap_or_default())),
                 Err(error) => match error.as_service_error() {
                     Some(aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException(
@@ -142,7 +142,7 @@ impl Ledger {
             .return_consumed_capacity(COST)
             .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(failure);
-        match request.send().await {
+        match self.send_update(request).await {
             Ok(answer) => Ok(Written::Before(known(answer.attributes.unwrap_or_default()))),
             Err(error) => match error.as_service_error() {
                 Some(aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(
@@ -164,7 +164,7 @@ impl Ledger {
         let request = request.return_consumed_capacity(COST);
         let mut pause = CONFLICT_PAUSE;
         for try_again in (0..CONFLICT_TRIES).rev() {
-            let error = match request.clone().send().await {
+            let error = match self.send_transact(request.clone()).await {
                 Ok(_) => return Ok(Transacted::Made),
                 Err(error) => error,
             };

@@ -1,12 +1,11 @@
 //! What is done to slots, VMs and registrations.
 
-use std::time::Instant;
-
 use mayfly_core::ids::{JobId, RunnerId, RunnerName};
 use mayfly_core::making::Making;
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Phase, Slot, SlotEvent};
 use mayfly_core::sweep::{Next, Vm};
+use tokio::time::Instant;
 
 use super::execute::{LOST, StepError, moved_or, provisioned};
 use crate::clock;

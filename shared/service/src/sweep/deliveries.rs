@@ -1,10 +1,10 @@
 //! Failed deliveries: those of each hook, and asking for them again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use mayfly_core::policy::Scope;
 use mayfly_core::sweep::{Failures, deliveries_since};
+use tokio::time::Instant;
 
 use super::Source;
 use super::execute::{LOST, StepError};

@@ -5,10 +5,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Instant;
 
 use mayfly_core::event::JobEvent;
 use mayfly_core::ids::Repository;
+use tokio::time::Instant;
 
 use super::Source;
 use crate::github::{GitHub, GitHubError, NOT_FOUND, RunStatus, RunsPage, UNAUTHORIZED};

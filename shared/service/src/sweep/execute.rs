@@ -1,7 +1,5 @@
 //! Execution: each step of the plan, as far as the ledger still says what it said.
 
-use std::time::Instant;
-
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
@@ -10,6 +8,7 @@ use mayfly_core::job::Waiting;
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Purpose, SlotEvent};
 use mayfly_core::sweep::{Action, Step};
+use tokio::time::Instant;
 
 use super::Done;
 use crate::clock;

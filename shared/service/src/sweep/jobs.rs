@@ -1,7 +1,6 @@
 //! Jobs: their records, how far they are at GitHub, and queued ones that nobody told of.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -13,6 +12,7 @@ use mayfly_core::labels::Labels;
 use mayfly_core::route::route;
 use mayfly_core::slot::{PhaseKind, later};
 use mayfly_core::sweep::{News, Question, World, jobs_in_question, jobs_to_ask};
+use tokio::time::Instant;
 
 use super::Source;
 use super::discovery::Cursor;

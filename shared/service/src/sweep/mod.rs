@@ -1,11 +1,11 @@
 //! The sweep: observe, plan, execute, report.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use mayfly_core::ids::PoolName;
 use mayfly_core::policy::{Policy, Pool, Scope};
 use mayfly_core::sweep::{News, Plan, World, plan};
+use tokio::time::Instant;
 
 use crate::clock;
 use crate::mayfly::Mayfly;

@@ -4,12 +4,12 @@
 //! no slot any more. Then the jobs that all this raises questions about.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use futures_util::future::join_all;
 use mayfly_core::ids::{ProviderName, RunnerName};
 use mayfly_core::policy::{Pool, Scope};
 use mayfly_core::sweep::{Failures, News, Observed, PoolLedger, SeenRunner, World};
+use tokio::time::Instant;
 
 use super::Source;
 use super::jobs::Ways;

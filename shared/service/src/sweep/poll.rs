@@ -1,10 +1,11 @@
 //! Polls: sweeps that are told of nothing by webhooks, for a host that GitHub cannot reach.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::pace::Pace;
 use mayfly_core::policy::Scope;
 use mayfly_core::sweep::News;
+use tokio::time::Instant;
 
 use super::Report;
 use crate::clock;

@@ -109,6 +109,17 @@ async fn without_a_gpu_or_with_an_unreadable_quota_the_order_is_the_users() {
 }
 
 #[tokio::test]
+async fn a_vm_is_asked_for_in_another_zone_only_when_its_slot_says_so() {
+    let story = Story::begin(Settings::brisk()).await;
+    story.world.with(|world, _| world.faults.stockout("us-east1-c", Stockout::Inserts(1)));
+    let (created, told) = story.create_unrecorded(0).await;
+    assert!(matches!(created, Err(CreateError::Ambiguous { .. })), "{created:?}");
+    // The first is recorded beside the wait for its operation, since a slot without a place is looked for by name.
+    assert_eq!((told.len(), story.calls("gcp.insert"), story.vms().len()), (2, 1, 0));
+    story.end();
+}
+
+#[tokio::test]
 async fn a_stockout_that_shows_in_the_operation_is_served_by_the_next_zone() {
     let story = Story::begin(Settings::brisk()).await;
     story.world.with(|world, _| world.faults.stockout("us-east1-c", Stockout::Inserts(1)));

@@ -1,12 +1,13 @@
 //! Making a VM when things go wrong.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_service::provider::CreateError;
 use mayfly_service::provider::gcp::GcpCredentials;
 use mayfly_service::secret::Secret;
 use simulator::{Fault, Settings, Stockout, Timing};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::story::{JIT, Lines, Story, place, provider, soon};
 

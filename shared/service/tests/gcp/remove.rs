@@ -1,6 +1,6 @@
 //! Deleting and listing VMs.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::ids::Deployment;
 use mayfly_core::sweep::VmState;
@@ -8,6 +8,7 @@ use mayfly_service::provider::gcp::Going;
 use mayfly_service::provider::{Deletion, ProviderError};
 use serde_json::json;
 use simulator::{Fault, Settings};
+use tokio::time::Instant;
 
 use super::story::{Story, canned_provider, place, soon, vm};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::ids::{Deployment, PoolName, ProviderName, RunnerName, SlotIndex, Zone};
 use mayfly_core::policy::GcpPlacement;
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use simulator::{Api, Fault, Method, Request, ServeOptions, Settings, Simulator, VmView};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 pub const T4: &str = "NVIDIA_T4_GPUS";
 pub const JIT: &str = "eyJzZWNyZXQiOiJvZiBhIHJ1bm5lciJ9";
@@ -95,10 +96,24 @@ impl Story {
         self.create_within(slot, Duration::from_secs(30)).await
     }
 
+    /// The same where nothing can be recorded.
+    pub async fn create_unrecorded(&self, slot: u16) -> (Result<Created, CreateError>, Vec<String>) {
+        self.create_with(slot, Duration::from_secs(30), false).await
+    }
+
     pub async fn create_within(
         &self,
         slot: u16,
         time: Duration,
+    ) -> (Result<Created, CreateError>, Vec<String>) {
+        self.create_with(slot, time, true).await
+    }
+
+    async fn create_with(
+        &self,
+        slot: u16,
+        time: Duration,
+        recorded: bool,
     ) -> (Result<Created, CreateError>, Vec<String>) {
         let name = self.name(slot);
         let order = VmOrder {
@@ -108,9 +123,13 @@ impl Story {
             jit_config: &self.jit_config,
             max_lifetime: Duration::from_secs(6 * 3600),
             deadline: Instant::now() + time,
+            elsewhere: false,
         };
         let told = Mutex::new(Vec::new());
-        let placed = async |place: VmPlace| told.lock().unwrap().push(place.at);
+        let placed = async |place: VmPlace| {
+            told.lock().unwrap().push(place.at);
+            recorded
+        };
         let result = self.gcp.create(&self.placement, &order, &self.cooling, placed).await;
         (result, told.into_inner().unwrap())
     }

@@ -1,10 +1,11 @@
 //! GitHub fails, babbles, or says nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use simulator::{Fault, Settings};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::story::{SOON, Story, client, is_unavailable};
 

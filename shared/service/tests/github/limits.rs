@@ -1,9 +1,10 @@
 //! GitHub asks to be left alone for a while.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_service::github::GitHubError;
 use simulator::{Fault, Settings};
+use tokio::time::Instant;
 
 use super::story::{SOON, Story};
 

@@ -1,10 +1,11 @@
 //! Whole lists: of runners, and of repositories.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::ids::Repository;
 use simulator::{Fault, RunnerId, Scope, Settings};
+use tokio::time::Instant;
 
 use super::story::{SOON, Story, enterprise, is_unavailable, organization, refusal, repository, soon};
 

@@ -45,7 +45,7 @@ async fn the_installation_is_configured_or_delivered_or_looked_up() {
         let github = super::story::client(&story.world.github_url(), story.app(configured));
         let before = story.calls(["find_installation"])[0];
         for slot in 0..2 {
-            let deadline = std::time::Instant::now() + SOON;
+            let deadline = tokio::time::Instant::now() + SOON;
             let runner = story.name(slot);
             github.register(&story.pool, &runner, delivered, deadline).await.unwrap();
         }
@@ -60,7 +60,7 @@ async fn the_installation_is_configured_or_delivered_or_looked_up() {
 #[tokio::test]
 async fn an_installation_that_is_gone_since_the_delivery_is_looked_up_anew() {
     let story = Story::as_nobody(Settings::brisk()).await.with_login(|story| story.app(None));
-    let deadline = std::time::Instant::now() + SOON;
+    let deadline = tokio::time::Instant::now() + SOON;
     story.github.register(&story.pool, &story.name(1), Some(InstallationId(1)), deadline).await.unwrap();
     assert_eq!(
         story.calls(ALL),
@@ -75,7 +75,7 @@ async fn an_organizations_installation_does_not_serve_for_its_enterprise() {
     let settings = Settings { enterprise: Some("slang-corp".to_owned()), ..Settings::brisk() };
     let mut story = Story::as_nobody(settings).await.with_login(|story| story.app(None));
     story.pool.scope = enterprise();
-    let deadline = std::time::Instant::now() + SOON;
+    let deadline = tokio::time::Instant::now() + SOON;
     let runner = story.name(1);
     story.github.register(&story.pool, &runner, Some(InstallationId(1)), deadline).await.unwrap();
     assert_eq!(story.calls(ALL), [1, 1, 1, 1]);

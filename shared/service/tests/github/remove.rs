@@ -1,10 +1,9 @@
 //! Registrations deleted, and looked up.
 
-use std::time::Instant;
-
 use mayfly_core::ids::RunnerId;
 use mayfly_service::github::{GitHubError, Removal};
 use simulator::{Fault, Settings};
+use tokio::time::Instant;
 
 use super::story::{SOON, Story, refusal};
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::ids::{Account, Deployment, InstallationId, PoolName, Repository, RunnerName, SlotIndex};
 use mayfly_core::labels::Labels;
@@ -15,6 +15,7 @@ use mayfly_service::secret::SecretSource;
 use mayfly_testkit::wirecheck_new;
 use serde_json::Value;
 use simulator::{Api, Fault, Method, Request, RunnerView, ServeOptions, Settings, Simulator};
+use tokio::time::Instant;
 
 const WIRE_LOG: &str = "wire.jsonl";
 pub const SOON: Duration = Duration::from_secs(20);

@@ -1,6 +1,6 @@
 //! A table that does not answer: an error in time, and never a panic or half a claim.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 use mayfly_core::ids::{JobId, PoolName, SlotIndex};
@@ -13,6 +13,7 @@ use mayfly_testkit::tcp_proxy::{Link, TcpProxy};
 use mayfly_testkit::wait_for;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::story::{Story, TABLE, at, ledger, placed};
 

@@ -57,18 +57,18 @@ impl Life<'_> {
             Err(error @ CreateError::Refused(_)) => panic!("{what}: {error}"),
         };
         let step = MakingStep::Cloning { task: begun.task.clone() };
-        let deadline = std::time::Instant::now() + self.time;
+        let deadline = tokio::time::Instant::now() + self.time;
         let advanced = lab.advance(name.as_str(), &begun.place, &step, Some(&begun.tags), deadline).await;
         match &advanced.reached {
             Reached::Agent => {}
             Reached::NotYet { .. } => return (Some(advanced.place), false),
             Reached::Failed { .. } => panic!("{what}: {advanced:?}"),
         }
-        let deadline = std::time::Instant::now() + self.time;
+        let deadline = tokio::time::Instant::now() + self.time;
         let platform = mayfly_core::policy::Platform::Linux;
         let handed = lab.hand_over(&advanced.place, platform, &self.config, LIFETIME, deadline).await;
         if handed.is_ok() {
-            let deadline = std::time::Instant::now() + self.time;
+            let deadline = tokio::time::Instant::now() + self.time;
             if let Ok(going) = lab.delete(name.as_str(), Some(&advanced.place), deadline).await {
                 _ = lab.wait_gone(&going, deadline).await;
             }
@@ -175,6 +175,22 @@ async fn a_clone_whose_reply_was_lost_is_found_by_its_id_and_name() {
             assert_eq!(advanced.place, begun.place);
         }
     }
+    story.end();
+}
+
+#[tokio::test]
+async fn a_clone_that_failed_and_could_not_be_looked_for_is_not_taken_for_a_strangers() {
+    let story = Story::begin().await;
+    story.with(|world, _| world.faults.lab.clone_takes = Some(Duration::from_secs(3)));
+    // It was begun, whatever was answered, and nobody says so until it is asked for again: then its id is taken.
+    story.strike("proxmox.clone", Fault::ErrorAfter(500));
+    for _ in 0..3 {
+        story.strike("proxmox.status", Fault::ErrorBefore(500));
+    }
+    let name = story.name();
+    let begun = story.clone_of(&story.lab, &name).await.unwrap();
+    assert_eq!((story.calls("clone"), story.ever(&name)), (2, 1));
+    assert_eq!(story.vm(&name).unwrap().vmid, Some(vmid_of(&begun.place)));
     story.end();
 }
 

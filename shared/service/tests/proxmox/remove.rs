@@ -1,10 +1,11 @@
 //! Deleting a VM, and seeing it go.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_service::provider::proxmox::Going;
 use mayfly_service::provider::{Deletion, ProviderError};
 use simulator::{JobSpec, ViolationKind};
+use tokio::time::Instant;
 
 use super::story::{Story, at, node_of, soon, vmid_of, wait_gone};
 

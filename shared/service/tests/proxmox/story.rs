@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use mayfly_core::ids::{Deployment, PoolName, ProviderName, RunnerName, SlotIndex, nonce};
@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use simulator::{
     Api, Fault, Method, Request, ServeOptions, Settings, Simulator, ViolationKind, VmView, World,
 };
+use tokio::time::Instant;
 
 use super::logs;
 

@@ -4,13 +4,14 @@
 //! repeat means.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use google_cloud_auth::credentials::{Builder, Credentials, service_account};
 use google_cloud_compute_v1::client::{InstanceTemplates, Instances, Regions, ZoneOperations};
 use google_cloud_compute_v1::model::{Instance, InstanceAggregatedList, InstanceTemplate, Operation, Region};
 use google_cloud_gax::retry_policy::NeverRetry;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use super::GcpSettings;
 use super::classify::{CallError, Kind};
@@ -80,6 +81,18 @@ impl Clients {
             regions: OnceCell::new(),
             templates: OnceCell::new(),
             calls: AtomicU64::new(0),
+        }
+    }
+
+    /// With clients that a simulation answers.
+    #[cfg(feature = "simulation")]
+    pub fn in_process(settings: GcpSettings, compute: crate::simulation::Compute) -> Self {
+        Self {
+            instances: OnceCell::new_with(Some(compute.instances)),
+            operations: OnceCell::new_with(Some(compute.operations)),
+            regions: OnceCell::new_with(Some(compute.regions)),
+            templates: OnceCell::new_with(Some(compute.templates)),
+            ..Self::new(settings)
         }
     }
 

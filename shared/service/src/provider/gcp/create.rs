@@ -1,13 +1,14 @@
 //! Making a VM: the first zone that takes it.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use google_cloud_compute_v1::model::{Instance, Operation};
 use mayfly_core::ids::Zone;
 use mayfly_core::policy::GcpPlacement;
 use mayfly_core::slot::VmPlace;
 use mayfly_core::sweep::VmState;
+use tokio::time::Instant;
 
 use super::Gcp;
 use super::classify::{CallError, Kind, Verdict, of_insert, of_operation, without};
@@ -66,10 +67,12 @@ struct Passed {
 impl Gcp {
     /// Makes a VM in the first zone that takes it, in the order of [`mayfly_core::zones::order`].
     ///
-    /// `cooling` are zones that were full a while ago: they are left out. `placed` is called as soon as an insert was
-    /// accepted, beside the wait for its operation, and again when that failed and another zone took it. The VM's name is
-    /// in no two zones by our doing: the next zone is asked only when this one has said no.
-    pub async fn create<Recorded: Future<Output = ()> + Send>(
+    /// `cooling` are zones that were full a while ago: they are left out. `placed` records where the VM is, and says whether
+    /// that was done: as soon as an insert was accepted, beside the wait for its operation. Where that failed, or another
+    /// placement was tried before, it is recorded before the next insert, and there is none without: a VM that is not where
+    /// its slot says would be taken for gone. The VM's name is in no two zones by our doing: the next zone is asked only
+    /// when this one has said no.
+    pub async fn create<Recorded: Future<Output = bool> + Send>(
         &self,
         placement: &GcpPlacement,
         order: &VmOrder<'_>,
@@ -88,7 +91,7 @@ impl Gcp {
             order,
             template: reference.url(),
             body: insert::body(&template, placement, order),
-            id: getrandom::u64().unwrap_or_default(),
+            id: crate::random::bits(),
         };
         let zones = self.zones(placement, &template, cooling, order.deadline).await;
         let result = self.try_zones(&attempt, zones, &placed).await;
@@ -141,7 +144,7 @@ impl Gcp {
         Zones { order, first, demand: Some(demand), passed_over }
     }
 
-    async fn try_zones<Recorded: Future<Output = ()> + Send>(
+    async fn try_zones<Recorded: Future<Output = bool> + Send>(
         &self,
         attempt: &Attempt<'_>,
         zones: Zones<'_>,
@@ -149,6 +152,7 @@ impl Gcp {
     ) -> Result<Created, CreateError> {
         let Zones { order, mut first, demand, mut passed_over } = zones;
         let mut unfit = 0;
+        let mut elsewhere = attempt.order.elsewhere;
         let mut nowhere: Option<String> = None;
         for zone in &order {
             let place = zone.to_string();
@@ -157,7 +161,8 @@ impl Gcp {
                 continue;
             }
             let reservation = first.take().or_else(|| Some(self.ledger.reserve(zone, demand.as_ref()?)));
-            let Some(passed) = self.try_zone(attempt, zone, reservation, placed).await? else {
+            let Some(passed) = self.try_zone(attempt, zone, reservation, (placed, &mut elsewhere)).await?
+            else {
                 let place = VmPlace { provider: self.provider.clone(), at: place };
                 return Ok(Created { place, passed_over });
             };
@@ -186,13 +191,19 @@ impl Gcp {
     }
 
     /// `None` when the zone took the VM, or may still do so.
-    async fn try_zone<Recorded: Future<Output = ()> + Send>(
+    async fn try_zone<Recorded: Future<Output = bool> + Send>(
         &self,
         attempt: &Attempt<'_>,
         zone: &Zone,
         mut reservation: Option<Reservation<'_>>,
-        placed: &impl Fn(VmPlace) -> Recorded,
+        (placed, elsewhere): (&impl Fn(VmPlace) -> Recorded, &mut bool),
     ) -> Result<Option<Passed>, CreateError> {
+        let place = VmPlace { provider: self.provider.clone(), at: zone.to_string() };
+        let is_recorded = *elsewhere;
+        if is_recorded && !placed(place.clone()).await {
+            let why = "its slot could not be told that it is to be here, so it was not asked for".to_owned();
+            return Err(CreateError::Ambiguous { place: zone.to_string(), why });
+        }
         let inserted = self.insert(attempt, zone.as_str()).await?;
         let operation = match inserted {
             Inserted::Not(passed) => return Ok(Some(passed)),
@@ -202,13 +213,19 @@ impl Gcp {
         if let Some(reservation) = &mut reservation {
             reservation.accepted();
         }
-        let place = VmPlace { provider: self.provider.clone(), at: zone.to_string() };
+        *elsewhere = true;
+        let record = async {
+            // Where it fails, the slot has no place yet, and a sweep looks for the VM by its name.
+            if !is_recorded {
+                placed(place).await;
+            }
+        };
         let Some(operation) = operation else {
-            placed(place).await;
+            record.await;
             return Ok(None);
         };
-        let ((), verdict) =
-            tokio::join!(placed(place), self.outcome(zone.as_str(), *operation, attempt.order.deadline));
+        let outcome = self.outcome(zone.as_str(), *operation, attempt.order.deadline);
+        let ((), verdict) = tokio::join!(record, outcome);
         let Some(verdict) = verdict else { return Ok(None) };
         if verdict == Verdict::Exists {
             // Of two requests for the same VM the other one won.

@@ -1,10 +1,11 @@
 //! Deleting a VM, and waiting until it is gone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use google_cloud_compute_v1::model::operation::Status;
 use google_cloud_compute_v1::model::{Instance, Operation};
 use mayfly_core::slot::VmPlace;
+use tokio::time::Instant;
 
 use super::classify::{CallError, Verdict, of_operation};
 use super::insert::DEPLOYMENT_LABEL;

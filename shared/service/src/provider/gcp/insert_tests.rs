@@ -1,7 +1,6 @@
-use std::time::Instant;
-
 use mayfly_core::ids::{Deployment, PoolName, RunnerName, SlotIndex};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::*;
 use crate::secret::Secret;
@@ -36,6 +35,7 @@ fn sent(template: &Template, gpu_type: Option<&str>, spot: bool, max_lifetime: D
         jit_config: &Secret::new("jit"),
         max_lifetime,
         deadline: Instant::now(),
+        elsewhere: false,
     };
     let placement = GcpPlacement {
         instance_template: "t".to_owned(),

@@ -1,13 +1,14 @@
 //! Which VMs there are.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use google_cloud_compute_v1::model::{Instance, InstanceAggregatedList, InstancesScopedList, instance};
 use jiff::Timestamp;
 use mayfly_core::ids::{Deployment, PoolName};
 use mayfly_core::slot::VmPlace;
 use mayfly_core::sweep::{Vm, VmState};
+use tokio::time::Instant;
 
 use super::insert::{DEPLOYMENT_LABEL, POOL_LABEL};
 use super::{Gcp, is_past, out_of_time, provider_error};

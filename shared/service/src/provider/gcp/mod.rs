@@ -15,9 +15,9 @@ mod prepare;
 mod quota;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use mayfly_core::ids::ProviderName;
+use tokio::time::Instant;
 
 use self::cache::Cache;
 use self::classify::{CallError, Kind};
@@ -66,6 +66,13 @@ impl Gcp {
             regions: Cache::new(),
             ledger: Ledger::default(),
         }
+    }
+
+    /// One whose calls a simulation answers.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn in_process(settings: GcpSettings, outside: &crate::simulation::Outside) -> Self {
+        let clients = Clients::in_process(settings.clone(), outside.compute.clone());
+        Self { clients, ..Self::new(settings) }
     }
 }
 

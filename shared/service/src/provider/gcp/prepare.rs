@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::policy::GcpPlacement;
+use tokio::time::Instant;
 
 use super::Gcp;
 use super::classify::CallError;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use google_cloud_compute_v1::model::Region;
 use mayfly_core::ids::Zone;
 use mayfly_core::zones::{self, Quota};
+use tokio::time::Instant;
 
 /// A region's quotas: metric → (limit, usage), from `regions.get`'s `quotas[]`.
 pub(super) type RegionQuotas = BTreeMap<String, (f64, f64)>;

@@ -45,6 +45,12 @@ impl Client {
         Self { http: Http::new(settings) }
     }
 
+    /// Lets a simulation answer.
+    #[cfg(feature = "simulation")]
+    pub fn answer_by(&mut self, outside: std::sync::Arc<dyn crate::simulation::Http>) {
+        self.http.outside = Some(outside);
+    }
+
     /// What it was made with.
     pub fn settings(&self) -> &ProxmoxSettings {
         self.http.settings()

@@ -1,9 +1,9 @@
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use mayfly_core::ids::ProviderName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::*;
 use crate::config::Trust;

@@ -1,11 +1,12 @@
 //! The first step: a template is cloned, on a node with room and under an id that nobody has.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::ids::{PoolName, RunnerName};
 use mayfly_core::policy::ProxmoxPlacement;
 use mayfly_core::room::{Demand, Found};
 use mayfly_core::slot::VmPlace;
+use tokio::time::Instant;
 
 use super::answers::{Upid, VmStatus};
 use super::client::CloneOrder;
@@ -226,7 +227,9 @@ impl Proxmox {
                 Ok(None) if !lost => return Ok(Err(error)),
                 Ok(None) => {}
                 Err(looked) => {
-                    tracing::debug!(runner = order.name, %looked, "whether it was cloned is not known")
+                    // It may be there: that its id is taken from now on says nothing.
+                    lost = true;
+                    tracing::debug!(runner = order.name, %looked, "whether it was cloned is not known");
                 }
             }
             let pause = crate::random::jitter(PAUSE * tries);

@@ -2,9 +2,10 @@
 //!
 //! Ids are used again, so a VM is looked at before it is touched: only the one of our name is ours.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::slot::VmPlace;
+use tokio::time::Instant;
 
 use super::answers::{Upid, VmEntry, VmStatus};
 use super::error::{Error, Kind};

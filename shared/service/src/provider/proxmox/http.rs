@@ -2,13 +2,14 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Method, Response, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::ProxmoxSettings;
@@ -41,6 +42,8 @@ pub(super) struct Http {
     secrets: Secrets,
     secret: Mutex<Option<Secret>>,
     client: OnceLock<reqwest::Client>,
+    #[cfg(feature = "simulation")]
+    pub outside: Option<std::sync::Arc<dyn crate::simulation::Http>>,
     calls: AtomicU64,
 }
 
@@ -58,6 +61,8 @@ impl Http {
             secrets: Secrets::default(),
             secret: Mutex::new(None),
             client: OnceLock::new(),
+            #[cfg(feature = "simulation")]
+            outside: None,
             calls: AtomicU64::new(0),
         }
     }
@@ -129,6 +134,13 @@ impl Http {
         let client = self.client()?;
         let request = self.request(client, call, secret, limit)?;
         self.calls.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "simulation")]
+        if let Some(outside) = &self.outside {
+            return match crate::simulation::execute(outside.as_ref(), request).await {
+                Ok(answer) => self.answered(answer).await,
+                Err(unanswered) => Err(self.unreached(simulated(unanswered))),
+            };
+        }
         let started = Instant::now();
         match client.execute(request).await {
             Ok(answer) => self.answered(answer).await,
@@ -196,6 +208,12 @@ impl Http {
     fn client(&self) -> Result<&reqwest::Client, Error> {
         if let Some(client) = self.client.get() {
             return Ok(client);
+        }
+        #[cfg(feature = "simulation")]
+        if self.outside.is_some() {
+            let writer = crate::simulation::writer();
+            let writer = writer.map_err(|error| Error::new(Kind::NotSent, chain(&error)))?;
+            return Ok(self.client.get_or_init(|| writer));
         }
         let tls = tls::config(&self.settings.trust).map_err(|why| {
             let why = format!("`providers.{}.ca_file`: {why}", self.settings.provider);
@@ -309,6 +327,17 @@ fn unanswered(error: &reqwest::Error) -> Error {
         Kind::Lost { timed_out: error.is_timeout() }
     };
     Error::new(kind, chain(error))
+}
+
+#[cfg(feature = "simulation")]
+fn simulated(unanswered: crate::simulation::Unanswered) -> Error {
+    use crate::simulation::Unanswered;
+    let kind = match unanswered {
+        Unanswered::NotSent => Kind::NotSent,
+        Unanswered::Lost => Kind::Lost { timed_out: false },
+        Unanswered::TimedOut => Kind::Lost { timed_out: true },
+    };
+    Error::new(kind, format!("no answer: {unanswered:?}"))
 }
 
 /// An error with its sources; reqwest's own text says little. Its URL is left out.

@@ -1,11 +1,12 @@
 //! Which VMs there are.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use mayfly_core::ids::PoolName;
 use mayfly_core::sweep::{Vm, VmState};
+use tokio::time::Instant;
 
 use super::answers::{VmConfig, VmEntry};
 use super::error::{Error, Kind};

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::room::{Cluster, Guest, Host};
+use tokio::time::Instant;
 
 use super::answers::{Resources, VmEntry};
 use super::error::Error;
@@ -46,7 +47,7 @@ impl Proxmox {
     /// The cluster as it was at most `age` ago. Those who ask at the same time share one call.
     pub(super) async fn look(&self, age: Duration, deadline: Instant) -> Result<Arc<Seen>, Error> {
         let came_at = Instant::now();
-        let waiting = tokio::time::timeout_at(deadline.into(), self.seen.lock()).await;
+        let waiting = tokio::time::timeout_at(deadline, self.seen.lock()).await;
         let mut kept = waiting.map_err(|_| Error::no_time())?;
         if let Some(seen) = kept.as_ref().filter(|seen| seen.asked_at >= came_at || seen.is_within(age)) {
             return Ok(Arc::clone(seen));

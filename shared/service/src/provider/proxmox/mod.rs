@@ -26,12 +26,13 @@ mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::ids::{Deployment, ProviderName};
 use mayfly_core::policy::ProxmoxPlacement;
 use mayfly_core::slot::VmPlace;
 use reqwest::Url;
+use tokio::time::Instant;
 
 use self::client::Client;
 use self::error::{Error, Kind};
@@ -99,6 +100,19 @@ impl Proxmox {
             templates: Mutex::default(),
             room: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// One whose calls a simulation answers.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn in_process(
+        settings: ProxmoxSettings,
+        uses: ProxmoxUse,
+        ledger: Ledger,
+        outside: &crate::simulation::Outside,
+    ) -> Self {
+        let mut proxmox = Self::new(settings, uses, ledger);
+        proxmox.client.answer_by(outside.proxmox.clone());
+        proxmox
     }
 
     /// How many calls were made so far.

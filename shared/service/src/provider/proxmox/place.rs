@@ -1,10 +1,11 @@
 //! Which node and id a VM gets. Many functions choose at once, and none knows of the others: so the choice is claimed in
 //! the table before anything is cloned.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::ids::RunnerName;
 use mayfly_core::room::{Claim, Demand, Found, choose, room, standing, steady};
+use tokio::time::Instant;
 
 use super::look::Seen;
 use super::{Proxmox, is_past};
@@ -33,7 +34,7 @@ impl Proxmox {
         deadline: Instant,
     ) -> Result<Found, CreateError> {
         let provider = self.provider();
-        let waiting = tokio::time::timeout_at(deadline.into(), self.room.lock()).await;
+        let waiting = tokio::time::timeout_at(deadline, self.room.lock()).await;
         let mut kept = waiting.map_err(|_| CreateError::Unavailable("no time left".to_owned()))?;
         // What this process remembers may be out of date: that there is no room is said by the table only.
         let (mut known, mut read) = match kept.take() {
@@ -114,7 +115,7 @@ impl Proxmox {
             Ok::<(), StoreError>(())
         };
         let end = deadline.max(Instant::now() + RELEASE_LEAST);
-        let why = match tokio::time::timeout_at(end.into(), released).await {
+        let why = match tokio::time::timeout_at(end, released).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no time left".to_owned(),

@@ -1,11 +1,12 @@
 //! The steps after the clone was begun. Each may be done twice, and taken up by anybody who knows the VM's place.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::making::MakingStep;
 use mayfly_core::policy::Platform;
 use mayfly_core::slot::VmPlace;
+use tokio::time::Instant;
 
 use super::answers::{TaskState, Upid};
 use super::error::{Error, Kind};

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mayfly_core::policy::ProxmoxPlacement;
 use mayfly_core::room::Demand;
+use tokio::time::Instant;
 
 use super::error::Error;
 use super::look::Seen;

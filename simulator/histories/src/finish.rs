@@ -1,0 +1,119 @@
+//! The second phase: nothing goes wrong any more, and everything has to come to its good end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use simulator::{Api, JobState};
+
+use crate::check::{self, Broken};
+use crate::director::Director;
+use crate::stage::after;
+
+/// From the end of the faults until all jobs are over: so much, and so much for each job that is open.
+const SERVED_LEAST: Duration = Duration::from_secs(3 * 3600);
+const SERVED_EACH: Duration = Duration::from_secs(20 * 60);
+/// From the end of the last job until nothing is left.
+const SETTLED_WITHIN: Duration = Duration::from_secs(4 * 3600);
+/// Sweeps that may still do something when all is settled: a warm runner is replaced when it is old.
+const BUSY_SWEEPS: u32 = 4;
+
+impl Director<'_> {
+    /// Everything works again; people mend what only they can.
+    pub(crate) fn calm_down(&mut self) {
+        let stage = self.shared.stage.clone();
+        let now = stage.now();
+        stage.note(|| "* everything works again".to_owned());
+        while let Some(((_, _), end)) = self.ends.pop_first() {
+            self.end(end, now);
+        }
+        let mut inner = stage.lock();
+        inner.troubles.clear();
+        inner.outages.clear();
+        let world = &mut inner.world;
+        world.faults.clear();
+        for region in crate::configure::REGIONS {
+            for metric in ["NVIDIA_T4_GPUS", "PREEMPTIBLE_NVIDIA_T4_GPUS"] {
+                world.set_quota(region, metric, 600.0);
+            }
+        }
+        // A task that hangs, or died with its node, leaves its lock until somebody looks after it.
+        let is_locked = |vm: &simulator::VmView| ["clone", "destroyed"].contains(&vm.status);
+        let hangs = |vm: &simulator::VmView| vm.provider == Api::Proxmox && is_locked(vm);
+        let hanging: Vec<_> = world.vms().into_iter().filter(|vm| hangs(vm)).collect();
+        for vm in hanging {
+            world.kill_vm(now, vm.id);
+        }
+        // What others have on the cluster may leave no room for any VM of ours.
+        let theirs = |vm: &simulator::VmView| {
+            vm.provider == Api::Proxmox && !vm.labels.contains_key("mayfly-deployment")
+        };
+        let theirs: Vec<_> = world.vms().into_iter().filter(|vm| theirs(vm)).collect();
+        for vm in theirs {
+            world.kill_vm(now, vm.id);
+        }
+        let held: Vec<_> = world.jobs().into_iter().filter(|job| job.state == JobState::Waiting).collect();
+        for (nth, job) in held.into_iter().enumerate() {
+            // Some stay behind their approval for ever.
+            if nth % 3 == 0 {
+                world.approve_job(now, job.id);
+            }
+        }
+        drop(inner);
+        self.is_calm = true;
+        self.skew = 0;
+        self.no_sweeps_until = now;
+        self.deploy();
+    }
+
+    /// Demands the good end.
+    pub(crate) async fn finish(&mut self) {
+        let stage = self.shared.stage.clone();
+        let pools = self.pools_now();
+        let open = check::unserved(&stage.lock(), &pools).len();
+        let patience = SERVED_LEAST + SERVED_EACH * u32::try_from(open).unwrap_or(u32::MAX);
+        let end = after(stage.now(), patience);
+        let served = self.until_sweep(end, |inner| check::unserved(inner, &pools).is_empty()).await;
+        if !served {
+            let left = check::unserved(&stage.lock(), &pools);
+            let left: Vec<String> =
+                left.iter().map(|job| format!("{} ({})", job.id, job.state.status())).collect();
+            self.broken(
+                stage.now(),
+                "I5",
+                format!("after {patience:?} without faults these jobs are not over: {}", left.join(", ")),
+            );
+            return;
+        }
+        let end = after(stage.now(), SETTLED_WITHIN);
+        let settled = self
+            .until_sweep(end, |inner| {
+                let left = check::left_over(inner, &pools);
+                if let Some(time) = inner.world.history().last().map(|last| last.time) {
+                    inner.note(time, || format!("left: {}", left.join("; ")));
+                }
+                left.is_empty()
+            })
+            .await;
+        if !settled {
+            let left = check::left_over(&stage.lock(), &pools).join("; ");
+            self.broken(stage.now(), "I4", format!("{SETTLED_WITHIN:?} after the last job: {left}"));
+            return;
+        }
+        for _ in 0..BUSY_SWEEPS {
+            let next = self.sweeps_so_far() + 1;
+            self.until_sweep_number(next, end).await;
+            if self.last_steps() == Some(0) || self.is_over_now() {
+                return;
+            }
+        }
+        let text = format!(
+            "nothing is left to do, and {BUSY_SWEEPS} sweeps in a row each did something: {}",
+            self.last_done()
+        );
+        self.broken(stage.now(), "I8", text);
+    }
+
+    pub(crate) fn broken(&self, time: Timestamp, promise: &str, text: String) {
+        self.shared.stage.lock().break_promise(Broken { time, promise: promise.to_owned(), text });
+    }
+}
