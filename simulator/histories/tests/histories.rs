@@ -1,6 +1,7 @@
 //! Histories from seeds keep every promise, and are the same each time.
 
 #![recursion_limit = "256"]
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
