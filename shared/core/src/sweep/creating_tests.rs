@@ -95,8 +95,8 @@ fn while_github_cannot_be_asked_a_half_made_vm_is_taken_further_until_its_time_i
         };
         let slot = half_made(STEP, 599, -1);
         assert_eq!(actions(&unlisted(599)), vec![Action::Advance { slot }]);
-        assert_eq!(actions(&unlisted(600)), vec![]);
-        assert_eq!(reasons(&unlisted(600)), ["GitHub could not be asked whether its runner is online"]);
+        assert_eq!(actions(&unlisted(601)), vec![]);
+        assert_eq!(reasons(&unlisted(601)), ["GitHub could not be asked whether its runner is online"]);
     }
 }
 

@@ -92,7 +92,7 @@ impl<'a> PoolPlanner<'a, '_> {
         }
         let advance = Action::Advance { slot: slot.clone() };
         // Sweeps may be further apart than that: it is only late when somebody has looked at it since.
-        let looked = leased_until > later(slot.since(), self.pool.boot_timeout);
+        let looked = leased_until >= later(slot.since(), self.pool.boot_timeout);
         let overdue = self.is_stale(slot, self.pool.boot_timeout) && looked || self.is_removed();
         match self.index.runner(&self.pool.scope, slot.runner.as_str()) {
             Presence::Busy | Presence::Idle => {
