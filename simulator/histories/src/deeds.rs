@@ -70,6 +70,11 @@ impl Director<'_> {
             Deed::Orphan { pool } => {
                 if let Some(pool) = self.plan.shape.pools.get(usize::from(*pool)) {
                     orphan(world, now, pool.kind);
+                    *self.orphans.entry(pool.kind).or_default() += 1;
+                    let mut limits = world.settings().pool_limits.clone();
+                    let of = limits.iter_mut().filter(|limit| limit.pool == pool.kind.name());
+                    of.for_each(|limit| limit.max_vms += 1);
+                    world.set_pool_limits(limits);
                 }
             }
             Deed::Redeliver { nth } => {
@@ -158,7 +163,7 @@ impl Director<'_> {
             let of = |pools: &[crate::plan::PoolShape]| {
                 pools.iter().find(|pool| pool.kind == each.kind).map_or(0, |pool| pool.max_runners)
             };
-            of(&before).max(of(&self.pools)).max(self.highest_limit(each))
+            (of(&before).max(of(&self.pools)) + self.orphans_of(each)).max(self.highest_limit(each))
         };
         let limits = configure::limits(self.plan.shape.pools.iter().map(|pool| (pool, most(pool))));
         self.shared.stage.lock().world.set_pool_limits(limits);

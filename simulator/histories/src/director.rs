@@ -25,7 +25,7 @@ use crate::invocation::{Ended, Environment, Fate, Running, Shared};
 use crate::ledger::Ledger;
 use crate::line::Line;
 use crate::outcome::Outcome;
-use crate::plan::{Deed, Guest, Invocation as InvocationTrouble, Plan, PoolShape, Trouble};
+use crate::plan::{Deed, Guest, Invocation as InvocationTrouble, Plan, PoolKind, PoolShape, Trouble};
 use crate::stage::{Digest, Inner, Invocation, Stage, after};
 
 /// When every history begins.
@@ -67,6 +67,8 @@ pub struct Director<'a> {
     /// What ends at its time.
     pub(crate) ends: BTreeMap<(Timestamp, u32), crate::deeds::End>,
     pub(crate) ends_planned: u32,
+    /// VMs made by hand, which the world counts as the pool's.
+    pub(crate) orphans: BTreeMap<PoolKind, u16>,
     pub(crate) is_calm: bool,
     sweeps_ended: u64,
     last_report: Option<Box<Report>>,
@@ -185,6 +187,7 @@ impl<'a> Director<'a> {
             no_sweeps_until: began,
             ends: BTreeMap::new(),
             ends_planned: 0,
+            orphans: BTreeMap::new(),
             is_calm: false,
             sweeps_ended: 0,
             last_report: None,
@@ -213,6 +216,10 @@ impl<'a> Director<'a> {
         }
         self.version += 1;
         self.recycle();
+    }
+
+    pub(crate) fn orphans_of(&self, pool: &PoolShape) -> u16 {
+        self.orphans.get(&pool.kind).copied().unwrap_or(0)
     }
 
     /// All environments that are idle end.
@@ -263,7 +270,8 @@ impl<'a> Director<'a> {
         }
         if self.limits_until.is_some_and(|until| until <= now) {
             self.limits_until = None;
-            let limits = configure::limits(self.pools.iter().map(|pool| (pool, pool.max_runners)));
+            let most = |pool: &PoolShape| pool.max_runners + self.orphans_of(pool);
+            let limits = configure::limits(self.pools.iter().map(|pool| (pool, most(pool))));
             stage.lock().world.set_pool_limits(limits);
         }
         if self.next_sweep <= now {

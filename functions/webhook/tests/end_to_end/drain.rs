@@ -30,9 +30,11 @@ async fn a_drained_pool_ends_its_jobs_starts_none_and_serves_all_on_resume() {
     for _ in 0..3 {
         stage.queue(Duration::from_millis(50));
     }
-    let report = stage.sweep_until("its job is over", |world, _| is_over(world, running)).await;
+    stage.sweep_until("its job is over", |world, _| is_over(world, running)).await;
     assert_eq!(stage.simulator.with(|world, _| conclusion(world, running)), "success");
-    assert_eq!(pool(&report, POOL).unwrap()["waiting"], 3, "{report:#}");
+    // The one who saw it end may hand its slot on before it knows of the drain, and takes that back.
+    let waiting = |report: &Value| pool(report, POOL).map(|pool| pool["waiting"].clone());
+    stage.sweep_until("three wait", |_, report| waiting(report) == Some(json!(3))).await;
     let drained = stage.sweep_until("its VM is gone", |world, report| {
         our_vms(world).is_empty() && pool(report, POOL).is_some_and(|pool| pool["slots"] == json!({}))
     });
