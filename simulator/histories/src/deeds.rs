@@ -27,7 +27,7 @@ fn seconds(count: u32) -> Duration {
 impl Director<'_> {
     /// Does one deed.
     pub(crate) fn perform(&mut self, deed: &Deed, now: Timestamp) {
-        let stage = self.shared.stage.clone();
+        let stage = self.stage.clone();
         let mut inner = stage.lock();
         inner.coverage.add("deed", name_of(deed));
         inner.note(now, || format!("* {deed:?}"));
@@ -88,7 +88,7 @@ impl Director<'_> {
 
     /// What befalls the machines.
     fn befall(&mut self, deed: &Deed, now: Timestamp) {
-        let stage = self.shared.stage.clone();
+        let stage = self.stage.clone();
         let mut inner = stage.lock();
         let until = |count: &u32| after(now, seconds(*count));
         if let Deed::Outage { of, seconds } = deed {
@@ -166,7 +166,7 @@ impl Director<'_> {
             (of(&before).max(of(&self.pools)) + self.orphans_of(each)).max(self.highest_limit(each))
         };
         let limits = configure::limits(self.plan.shape.pools.iter().map(|pool| (pool, most(pool))));
-        self.shared.stage.lock().world.set_pool_limits(limits);
+        self.stage.lock().world.set_pool_limits(limits);
         self.limits_until = Some(after(now, INVOCATION_LONGEST));
         self.deploy();
     }
@@ -176,7 +176,7 @@ impl Director<'_> {
         if self.limits_until.is_none() {
             return 0;
         }
-        let inner = self.shared.stage.lock();
+        let inner = self.stage.lock();
         let limits = &inner.world.settings().pool_limits;
         let found = limits.iter().find(|limit| limit.pool == pool.kind.name());
         found.and_then(|limit| u16::try_from(limit.max_vms).ok()).unwrap_or(0)
@@ -199,7 +199,7 @@ impl Director<'_> {
             update.update_expression("REMOVE #draining")
         };
         if let Ok(update) = update.build() {
-            _ = self.shared.stage.lock().table.update(&update);
+            _ = self.stage.lock().table.update(&update);
         }
     }
 
@@ -210,10 +210,10 @@ impl Director<'_> {
 
     /// Something ends.
     pub(crate) fn end(&mut self, end: End, now: Timestamp) {
-        self.shared.stage.note(|| format!("* the end of {end:?}"));
+        self.stage.note(|| format!("* the end of {end:?}"));
         match end {
             End::NodeAway(node) => {
-                self.shared.stage.lock().world.set_node_online(now, &node, true);
+                self.stage.lock().world.set_node_online(now, &node, true);
             }
             End::Drain(pool) => self.drain(&pool, false, now),
         }

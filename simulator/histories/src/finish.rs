@@ -7,7 +7,7 @@ use simulator::{Api, JobState};
 
 use crate::check::{self, Broken};
 use crate::director::Director;
-use crate::stage::after;
+use crate::stage::{Inner, after};
 
 /// From the end of the faults until all jobs are over: so much, and so much for each job that is open.
 const SERVED_LEAST: Duration = Duration::from_secs(3 * 3600);
@@ -20,7 +20,7 @@ const BUSY_SWEEPS: u32 = 4;
 impl Director<'_> {
     /// Everything works again; people mend what only they can.
     pub(crate) fn calm_down(&mut self) {
-        let stage = self.shared.stage.clone();
+        let stage = self.stage.clone();
         let now = stage.now();
         stage.note(|| "* everything works again".to_owned());
         while let Some(((_, _), end)) = self.ends.pop_first() {
@@ -59,7 +59,6 @@ impl Director<'_> {
             }
         }
         drop(inner);
-        self.is_calm = true;
         self.skew = 0;
         self.no_sweeps_until = now;
         self.deploy();
@@ -67,7 +66,7 @@ impl Director<'_> {
 
     /// Demands the good end.
     pub(crate) async fn finish(&mut self) {
-        let stage = self.shared.stage.clone();
+        let stage = self.stage.clone();
         let pools = self.pools_now();
         let open = check::unserved(&stage.lock(), &pools).len();
         let patience = SERVED_LEAST + SERVED_EACH * u32::try_from(open).unwrap_or(u32::MAX);
@@ -102,7 +101,7 @@ impl Director<'_> {
         for _ in 0..BUSY_SWEEPS {
             let next = self.sweeps_so_far() + 1;
             self.until_sweep_number(next, end).await;
-            if self.last_steps() == Some(0) || self.is_over_now() {
+            if self.last_steps() == Some(0) || self.is_over() {
                 return;
             }
         }
@@ -113,7 +112,49 @@ impl Director<'_> {
         self.broken(stage.now(), "I8", text);
     }
 
-    pub(crate) fn broken(&self, time: Timestamp, promise: &str, text: String) {
-        self.shared.stage.lock().break_promise(Broken { time, promise: promise.to_owned(), text });
+    fn broken(&self, time: Timestamp, promise: &str, text: String) {
+        self.stage.lock().break_promise(Broken { time, promise: promise.to_owned(), text });
+    }
+
+    /// Goes on until this holds at the end of a sweep, or until `end`; whether it held.
+    async fn until_sweep(&mut self, end: Timestamp, holds: impl Fn(&mut Inner) -> bool) -> bool {
+        let mut seen = self.sweeps_ended;
+        loop {
+            if self.is_over() {
+                return true;
+            }
+            if self.sweeps_ended != seen {
+                seen = self.sweeps_ended;
+                if holds(&mut self.stage.lock()) {
+                    return true;
+                }
+            }
+            if self.stage.now() >= end {
+                return false;
+            }
+            self.step(end).await;
+        }
+    }
+
+    /// Goes on until so many sweeps have ended.
+    async fn until_sweep_number(&mut self, number: u64, end: Timestamp) {
+        while self.sweeps_ended < number && self.stage.now() < end && !self.is_over() {
+            self.step(end).await;
+        }
+    }
+
+    fn sweeps_so_far(&self) -> u64 {
+        self.sweeps_ended
+    }
+
+    /// How much the last sweep did.
+    fn last_steps(&self) -> Option<usize> {
+        self.last_report.as_ref().map(|report| report.done.len() + report.postponed)
+    }
+
+    /// What the last sweep did, for people.
+    fn last_done(&self) -> String {
+        let done = self.last_report.iter().flat_map(|report| &report.done);
+        done.map(|done| format!("{} {}: {}", done.action, done.what, done.why)).collect::<Vec<_>>().join("; ")
     }
 }

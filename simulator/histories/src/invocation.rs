@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -54,14 +55,23 @@ pub enum Ended {
     Killed,
 }
 
-/// An invocation under way.
-pub struct Running {
+/// An invocation that is over.
+pub struct Finished {
     /// Its number.
     pub number: Invocation,
-    /// Where it runs.
+    /// Where it ran.
     pub environment: Rc<Environment>,
-    /// The delivery that it was begun for, until it is answered.
+    /// The delivery that it was begun for; none of a sweep.
     pub delivery: Option<DeliveryId>,
+    /// What came of it.
+    pub ended: Ended,
+}
+
+/// An invocation under way.
+pub struct Running {
+    number: Invocation,
+    environment: Rc<Environment>,
+    delivery: Option<DeliveryId>,
     fate: Fate,
     polls: u32,
     thaws: Option<Pin<Box<Sleep>>>,
@@ -71,7 +81,7 @@ pub struct Running {
 impl Running {
     /// An invocation for an event.
     pub fn webhook(
-        stage: Rc<Shared>,
+        stage: Arc<Stage>,
         number: Invocation,
         environment: Rc<Environment>,
         delivery: Delivery,
@@ -95,22 +105,21 @@ impl Running {
         });
         Self { number, environment, delivery: None, fate, polls: 0, thaws: None, work }
     }
-}
 
-/// What invocations and the director share.
-pub struct Shared {
-    /// The stage.
-    pub stage: std::sync::Arc<Stage>,
+    /// What it still holds is dropped with it, as its process would drop it: without a word.
+    fn finished(&self, ended: Ended) -> Finished {
+        let Self { number, environment, delivery, .. } = self;
+        Finished { number: *number, environment: environment.clone(), delivery: *delivery, ended }
+    }
 }
 
 async fn webhook(
-    shared: Rc<Shared>,
+    stage: Arc<Stage>,
     number: Invocation,
     environment: Rc<Environment>,
     delivery: Delivery,
     timeout: Duration,
 ) -> Ended {
-    let stage = &shared.stage;
     let begun = stage.now();
     let end = Instant::now() + timeout;
     let header = |wanted: &str| {
@@ -126,7 +135,7 @@ async fn webhook(
         body: &delivery.body,
     };
     let (answer, work) = environment.mayfly.receive(&environment.gate, request).await;
-    told(stage, number, delivery.id, begun, answer.status);
+    told(&stage, number, delivery.id, begun, answer.status);
     if let Some(work) = work {
         let following = environment.mayfly.follow(&work.pool, work.follow, working_deadline(end));
         if tokio::time::timeout_at(end, following).await.is_err() {
@@ -149,9 +158,9 @@ fn told(stage: &Stage, number: Invocation, delivery: DeliveryId, begun: Timestam
 }
 
 impl Future for Running {
-    type Output = Ended;
+    type Output = Finished;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Finished> {
         if let Some(thaws) = &mut self.thaws {
             if thaws.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
@@ -160,7 +169,7 @@ impl Future for Running {
         }
         self.polls += 1;
         match self.fate {
-            Fate::Killed(at) if at == self.polls => return Poll::Ready(Ended::Killed),
+            Fate::Killed(at) if at == self.polls => return Poll::Ready(self.finished(Ended::Killed)),
             Fate::Frozen(at, time) if at == self.polls => {
                 self.fate = Fate::Lives;
                 let mut thaws = Box::pin(tokio::time::sleep(time));
@@ -174,6 +183,6 @@ impl Future for Running {
         enter(self.number, self.environment.skew);
         let polled = self.work.as_mut().poll(context);
         enter(0, 0);
-        polled
+        polled.map(|ended| self.finished(ended))
     }
 }

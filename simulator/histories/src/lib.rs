@@ -5,8 +5,9 @@
 //!
 //! - [`generate`]: from a seed to a [`plan`], which is plain data
 //! - [`director`]: plays a plan: first with faults, then without, when everything has to come to its good end
-//! - `stage`, `line`, `ledger`: the world, the table and the ways to them, with what goes wrong there
-//! - `invocation`: the functions, which may be killed or frozen at any await
+//! - `stage`, `outside`, `line`, `ledger`: the world, the table and the ways to them, with what goes wrong there
+//! - `crew`, `invocation`: the functions' environments and invocations, which may be killed or frozen at any await
+//! - `deeds`, `finish`: what befalls them, and the phase in which all has to end well
 //! - [`check`]: the invariants, over what the world saw
 //! - [`shrink`]: a smaller plan that fails in the same way
 
@@ -17,6 +18,7 @@ pub mod chance;
 pub mod check;
 pub mod configure;
 pub mod coverage;
+mod crew;
 mod deeds;
 pub mod director;
 mod finish;
@@ -25,6 +27,7 @@ mod invocation;
 mod ledger;
 mod line;
 pub mod outcome;
+mod outside;
 pub mod plan;
 pub mod shrink;
 mod stage;
