@@ -4,7 +4,6 @@
 mod conditions;
 mod ledger;
 mod reads;
-mod speed;
 mod transactions;
 mod updates;
 mod words;

@@ -1,4 +1,9 @@
-//! How long calls take: `cargo test --release -p simulator-table --test table -- --ignored --nocapture`.
+//! How long calls take: `cargo run --profile histories -p simulator-table --example speed`.
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, reason = "the tests use more of it")]
+#[path = "../tests/table/words.rs"]
+mod words;
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -9,7 +14,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemInput;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use simulator_table::{Item, Table};
 
-use super::words::{NAME, item, key, number, put, query, text};
+use words::{NAME, item, key, number, put, query, text};
 
 const ROUNDS: u32 = 100_000;
 
@@ -66,9 +71,7 @@ fn time(what: &str, mut call: impl FnMut()) {
     println!("{what}: {:.2} µs", each.as_secs_f64() * 1e6);
 }
 
-#[test]
-#[ignore = "it measures, and shows nothing"]
-fn calls_take_little_time() {
+fn main() {
     let mut table = Table::new(NAME);
     for index in 0..50 {
         table.put(&put(slot(index)).build().unwrap()).unwrap();
