@@ -43,10 +43,10 @@ pub(crate) struct Errand<'a> {
     pub want: Want<'a>,
     /// Until when there is time for it.
     pub deadline: Instant,
-    /// Another placement was tried before: the slot may say that the VM is there.
-    pub elsewhere: bool,
     /// The same moment, as the lease on a VM that is made in steps says it.
     pub lease: Timestamp,
+    /// Another placement was tried before: the slot may say that the VM is there.
+    pub elsewhere: bool,
 }
 
 /// What one placement answered.

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::plot::{DEPLOYMENT, LABELS, Plot, REPOSITORY, TABLE};
 
 /// Nothing in these stories takes that long.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two sweeps of those who sweep until something is so.
 const PAUSE: Duration = Duration::from_millis(200);
 

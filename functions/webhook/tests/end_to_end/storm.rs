@@ -47,7 +47,7 @@ fn patient(pools: Vec<PoolPlot>, seed: u64) -> Plot {
 impl Stage {
     /// Sweeps every second until all jobs are over.
     async fn sweep_through(&self, done_queueing: &AtomicBool) {
-        let end = jiff::Timestamp::now() + Duration::from_secs(240);
+        let end = jiff::Timestamp::now() + Duration::from_secs(120);
         loop {
             let next = tokio::time::Instant::now() + Duration::from_secs(1);
             self.sweep().await;
