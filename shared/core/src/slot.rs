@@ -142,6 +142,11 @@ pub enum SlotEvent {
         /// Its runner, which was registered before.
         runner_id: RunnerId,
     },
+    /// The place took the create, and then came to no VM: another kind of place is to be tried.
+    Unplaced {
+        /// Where it was to be; an event for any other place is refused.
+        vm: VmPlace,
+    },
     /// What happens to a VM that is made in steps.
     Making(Making),
     /// GitHub sees the runner, without a job.
@@ -219,14 +224,15 @@ pub struct Refused {
 
 impl SlotEvent {
     /// In which phases it can make sense. The store's conditional writes are made from this, so that the table
-    /// refuses exactly what [`Slot::apply`] refuses. Two events ask for more than the phase: a job starts on a busy
-    /// runner only where that runner's job is not known, and a deletion is watched by one at a time.
+    /// refuses exactly what [`Slot::apply`] refuses. Three events ask for more than the phase: a job starts on a busy
+    /// runner only where that runner's job is not known, and a deletion is watched by one at a time; and a VM is
+    /// only taken out of the place where it was put.
     pub fn allowed_in(&self) -> &'static [PhaseKind] {
         use PhaseKind::{Booting, Busy, Creating, Deleting, Idle, Reserved};
         match self {
             Self::Placed { .. } => &[Reserved, Creating, Booting],
             Self::Making(making) => making.allowed_in(),
-            Self::Online => &[Booting],
+            Self::Unplaced { .. } | Self::Online => &[Booting],
             Self::Started { .. } => &[Reserved, Creating, Booting, Idle, Busy],
             Self::Ended => &[Reserved, Creating, Booting, Idle, Busy],
             Self::Retired => &[Reserved, Creating, Booting, Idle],
@@ -300,6 +306,12 @@ impl Slot {
                 let machine = Machine { vm: vm.clone(), runner_id: Some(*runner_id) };
                 (self.purpose, Phase::Booting { machine, since: now })
             }
+            SlotEvent::Unplaced { vm } => {
+                if machine.is_none_or(|machine| machine.vm != *vm) {
+                    return Err(Refused { phase: kind });
+                }
+                (self.purpose, Phase::Reserved)
+            }
             SlotEvent::Making(making) => (self.purpose, making.phase_after(self, now)?),
             SlotEvent::Online => match machine {
                 Some(machine) => (self.purpose, Phase::Idle { machine, since: now }),
@@ -327,6 +339,7 @@ impl Slot {
         let displaced = match event {
             SlotEvent::Started { job } => self.left_over().filter(|left| left != job),
             SlotEvent::Placed { .. }
+            | SlotEvent::Unplaced { .. }
             | SlotEvent::Making(_)
             | SlotEvent::Online
             | SlotEvent::Ended

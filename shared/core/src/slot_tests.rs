@@ -27,6 +27,7 @@ one_of_each! { all_phases: Slot =
 
 one_of_each! { all_events: SlotEvent =
     SlotEvent::Placed { .. } => SlotEvent::Placed { vm: machine().vm, runner_id: RunnerId(5) },
+    SlotEvent::Unplaced { .. } => SlotEvent::Unplaced { vm: machine().vm },
     SlotEvent::Making(Making::Step { held: None, .. }) => making(None),
     SlotEvent::Making(Making::Step { held: Some(_), .. }) => making(Some(at(5))),
     SlotEvent::Making(Making::TakenUp { .. }) => SlotEvent::Making(Making::TakenUp { leased_until: at(40) }),
@@ -81,17 +82,17 @@ fn the_table_of_transitions() {
         })
         .collect();
     let expected = [
-        "         placed   making   goes on  taken up given up handed   online   started  ended    retired  watched  taken",
-        "reserved booting  creating -        -        -        -        -        busy     deleting deleting -        -",
-        "creating booting  -        creating creating deleting booting  -        busy     deleting deleting -        -",
-        "booting  booting  -        -        -        -        -        idle     busy     deleting deleting -        busy",
-        "idle     -        -        -        -        -        -        -        busy     deleting deleting -        busy",
-        "busy     -        -        -        -        -        -        -        -        deleting -        -        -",
+        "         placed   unplaced making   goes on  taken up given up handed   online   started  ended    retired  watched  taken",
+        "reserved booting  -        creating -        -        -        -        -        busy     deleting deleting -        -",
+        "creating booting  -        -        creating creating deleting booting  -        busy     deleting deleting -        -",
+        "booting  booting  reserved -        -        -        -        -        idle     busy     deleting deleting -        busy",
+        "idle     -        -        -        -        -        -        -        -        busy     deleting deleting -        busy",
+        "busy     -        -        -        -        -        -        -        -        -        deleting -        -        -",
         // With a job that is not known.
-        "busy     -        -        -        -        -        -        -        busy     deleting -        -        -",
-        "deleting -        -        -        -        -        -        -        -        -        -        deleting -",
+        "busy     -        -        -        -        -        -        -        -        busy     deleting -        -        -",
+        "deleting -        -        -        -        -        -        -        -        -        -        -        deleting -",
         // Which somebody waits for already.
-        "deleting -        -        -        -        -        -        -        -        -        -        -        -",
+        "deleting -        -        -        -        -        -        -        -        -        -        -        -        -",
     ];
     assert_eq!(table.len() + 1, expected.len());
     for (row, expected) in table.iter().zip(&expected[1..]) {
@@ -99,7 +100,17 @@ fn the_table_of_transitions() {
     }
 }
 
-/// The store's conditions are made from `allowed_in`, so it has to say what `apply` does, but for the two events that ask
+#[test]
+fn a_vm_is_only_taken_out_of_the_place_where_it_was_put() {
+    let slot = slot(3, 1, booting());
+    let elsewhere = VmPlace { at: "us-west1-a".into(), ..machine().vm };
+    assert!(slot.apply(&SlotEvent::Unplaced { vm: elsewhere }, at(10)).is_err());
+    let back = slot.apply(&SlotEvent::Unplaced { vm: machine().vm }, at(10)).unwrap();
+    // As if it had not been asked for there: its time runs from when it was taken.
+    assert_eq!(back, Slot { phase: Phase::Reserved, ..slot });
+}
+
+/// The store's conditions are made from `allowed_in`, so it has to say what `apply` does, but for the events that ask
 /// for more than a phase.
 #[test]
 fn an_event_is_taken_in_the_phases_that_it_is_allowed_in_and_in_no_others() {

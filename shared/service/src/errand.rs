@@ -45,7 +45,7 @@ pub(crate) struct Errand<'a> {
     pub deadline: Instant,
     /// The same moment, as the lease on a VM that is made in steps says it.
     pub lease: Timestamp,
-    /// Another placement was tried before: the slot may say that the VM is there.
+    /// Another placement was tried before, and the slot may still say that the VM is there.
     pub elsewhere: bool,
 }
 
@@ -64,6 +64,8 @@ pub(crate) struct Passed {
     /// Why, for people.
     pub text: String,
     pub why: Why,
+    /// The slot says that the VM is there.
+    pub placed: Option<VmPlace>,
 }
 
 /// Why a placement was passed over.
@@ -79,7 +81,7 @@ pub(crate) enum Why {
 
 impl Passed {
     pub(crate) fn new(text: impl Into<String>, why: Why) -> Self {
-        Self { text: text.into(), why }
+        Self { text: text.into(), why, placed: None }
     }
 }
 

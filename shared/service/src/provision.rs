@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use mayfly_core::gate::PoolState;
 use mayfly_core::ids::RunnerId;
 use mayfly_core::job::Moment;
 use mayfly_core::policy::{GcpPlacement, Placement, Pool};
-use mayfly_core::slot::{Slot, SlotEvent, VmPlace, later};
+use mayfly_core::slot::{Phase, Slot, SlotEvent, VmPlace, later};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -39,6 +40,15 @@ enum Answered {
     /// All were passed over, for this, and it counts as a failure or not.
     None(String, bool),
     NotRegistered(GitHubError),
+}
+
+/// What a slot was told of the place of its VM.
+#[derive(Default)]
+struct Told {
+    /// The last place, whether or not the table answered.
+    place: Mutex<Option<VmPlace>>,
+    /// The slot is somebody else's by now.
+    lost: AtomicBool,
 }
 
 impl Mayfly {
@@ -124,8 +134,13 @@ impl Mayfly {
         state: &PoolState,
     ) -> Answered {
         let (mut passed_over, mut reasons) = (Vec::new(), BTreeSet::new());
-        let mut elsewhere = false;
+        let (mut elsewhere, mut placed) = (false, None);
         for (placement, at) in self.placements(errand.pool) {
+            if let Some(place) = placed.take()
+                && let Err(why) = self.unplaced(errand.slot, place).await
+            {
+                return Answered::Settled(Self::unclear(errand, why));
+            }
             let cooling = state.cooling_at(placement.provider.as_str(), clock::now());
             let tried = match at {
                 At::Gcp(gcp, kind) => {
@@ -136,7 +151,7 @@ impl Mayfly {
                     self.make_in_steps(errand, (placement, proxmox, kind), registration, &cooling).await
                 }
             };
-            elsewhere = true;
+            elsewhere |= matches!(at, At::Proxmox(..));
             match tried {
                 Tried::Made(created) => {
                     if state.creates.is_some() {
@@ -148,8 +163,9 @@ impl Mayfly {
                     self.note_passed_over(errand, &place, &passed_over).await;
                     return Answered::Settled(Provisioned::Made(place));
                 }
-                Tried::PassedOver(Passed { text, why }) => {
+                Tried::PassedOver(Passed { text, why, placed: told }) => {
                     reasons.insert(why);
+                    placed = told;
                     tracing::info!(pool = %errand.pool.name, job = shown(errand.want), runner = %errand.slot.runner, placement = %placement.provider, why = text, "placement passed over");
                     passed_over.push(format!("{}: {text}", placement.provider));
                 }
@@ -186,11 +202,11 @@ impl Mayfly {
             deadline,
             elsewhere: errand.elsewhere,
         };
-        let lost = AtomicBool::new(false);
+        let told = Told::default();
         let runner_id = registration.runner_id;
-        let placed = |place: VmPlace| self.placed(slot, SlotEvent::Placed { vm: place, runner_id }, &lost);
+        let placed = |place: VmPlace| self.placed(slot, place, runner_id, &told);
         match Box::pin(gcp.create(kind, &order, cooling, placed)).await {
-            Ok(created) if lost.load(Ordering::Relaxed) => {
+            Ok(created) if told.lost.load(Ordering::Relaxed) => {
                 tracing::warn!(runner = %slot.runner, place = %created.place, "the slot was taken over; its VM goes");
                 // First the registration, since GitHub refuses when the runner is busy; then an orphan is left alone.
                 if self.unregister(errand, runner_id, deadline).await {
@@ -202,7 +218,13 @@ impl Mayfly {
                 self.cool(pool, placement, &created.passed_over).await;
                 Tried::Made(created)
             }
-            Err(error) => self.not_created(errand, placement, error).await,
+            Err(error) => match self.not_created(errand, placement, error).await {
+                Tried::PassedOver(passed) => {
+                    let placed = told.place.into_inner().unwrap_or_else(PoisonError::into_inner);
+                    Tried::PassedOver(Passed { placed, ..passed })
+                }
+                tried => tried,
+            },
         }
     }
 
@@ -229,18 +251,39 @@ impl Mayfly {
         }
     }
 
-    /// Records where a VM is, or is to be; whether that was done. `lost` is set when the slot is somebody else's by now.
-    async fn placed(&self, slot: &Slot, event: SlotEvent, lost: &AtomicBool) -> bool {
+    /// Records where a VM is, or is to be; whether that was done.
+    async fn placed(&self, slot: &Slot, vm: VmPlace, runner_id: RunnerId, told: &Told) -> bool {
+        *told.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(vm.clone());
+        let event = SlotEvent::Placed { vm, runner_id };
         match self.ledger.slot_event(&slot.runner, &event, clock::now()).await {
             Ok(Moved::From(_)) => return true,
             // The event of its job may have overtaken this record: then the slot is busy, and still this runner's.
             Ok(Moved::No) => {
                 let taken = matches!(self.ledger.slot_of(&slot.runner).await, Ok(None));
-                lost.store(taken, Ordering::Relaxed);
+                told.lost.store(taken, Ordering::Relaxed);
             }
             Err(error) => tracing::warn!(runner = %slot.runner, %error, "a VM's place is not recorded"),
         }
         false
+    }
+
+    /// Takes back that a VM is to be in a place which came to nothing, so that the next placement finds the slot as the
+    /// first one did. Where somebody has gone on from there meanwhile, the slot is that one's business.
+    async fn unplaced(&self, slot: &Slot, vm: VmPlace) -> Result<(), String> {
+        let event = SlotEvent::Unplaced { vm };
+        let undone = async {
+            if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? != Moved::No {
+                return Ok(true);
+            }
+            // It may never have been written down.
+            let slot = self.ledger.slot_of(&slot.runner).await?;
+            Ok::<_, StoreError>(slot.is_some_and(|slot| slot.phase == Phase::Reserved))
+        };
+        match undone.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(TAKEN_OVER.to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     async fn made(&self, errand: Errand<'_>, created: Created, mut passed_over: Vec<String>) -> Provisioned {

@@ -40,6 +40,7 @@ impl PoolKind {
             Self::Cloud => "gpu",
             Self::Lab => "lab",
             Self::Overflow => "both",
+            Self::Fallback => "fallback",
             Self::Windows => "windows",
         }
     }
@@ -49,6 +50,7 @@ impl PoolKind {
             Self::Cloud => &["self-hosted", "Linux", "GPU"],
             Self::Lab => &["self-hosted", "Linux", "lab"],
             Self::Overflow => &["self-hosted", "Linux", "either"],
+            Self::Fallback => &["self-hosted", "Linux", "fallback"],
             Self::Windows => &["self-hosted", "Windows"],
         }
     }
@@ -64,12 +66,16 @@ impl PoolKind {
         const BOTH: &str = "[[pools.placements]]\nprovider = \"lab\"\ntemplate = 8000\n\
              [[pools.placements]]\nprovider = \"cloud\"\ninstance_template = \"linux-gpu-runner\"\n\
              zones = [\"us-west1-a\", \"us-east1-d\"]\ngpu_type = \"nvidia-tesla-t4\"\n";
+        const CLOUD_FIRST: &str = "[[pools.placements]]\nprovider = \"cloud\"\ninstance_template = \"linux-gpu-runner\"\n\
+             zones = [\"us-east1-c\", \"us-west1-a\"]\ngpu_type = \"nvidia-tesla-t4\"\n\
+             [[pools.placements]]\nprovider = \"lab\"\ntemplate = 8000\n";
         const SPOT: &str = "[[pools.placements]]\nprovider = \"cloud\"\ninstance_template = \"windows-gpu-runner\"\n\
              zones = [\"us-east1-d\", \"us-west1-a\"]\ngpu_type = \"nvidia-tesla-t4\"\nspot = true\n";
         match self {
             Self::Cloud => CLOUD,
             Self::Lab => LAB,
             Self::Overflow => BOTH,
+            Self::Fallback => CLOUD_FIRST,
             Self::Windows => SPOT,
         }
     }
@@ -83,6 +89,7 @@ impl Wants {
             Self::Gpu => &["self-hosted", "Linux", "GPU"],
             Self::Lab => &["self-hosted", "lab"],
             Self::Overflow => &["self-hosted", "either"],
+            Self::Fallback => &["self-hosted", "fallback"],
             Self::Windows => &["self-hosted", "Windows"],
             Self::Mac => &["self-hosted", "macOS"],
         }

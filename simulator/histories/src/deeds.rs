@@ -257,7 +257,7 @@ fn orphan(world: &mut World, now: Timestamp, kind: PoolKind) {
     let name = format!("test-{pool}-0000-orphan{:03}ebc", now.as_second() % 1_000);
     match kind {
         PoolKind::Lab => _ = world.add_lab_vm(now, "pve1", 9_900, &name, "", &["mayfly", "mayfly-test"]),
-        PoolKind::Cloud | PoolKind::Overflow | PoolKind::Windows => {
+        PoolKind::Cloud | PoolKind::Overflow | PoolKind::Fallback | PoolKind::Windows => {
             world.add_vm(now, ZONES[2], &name, &[("mayfly-deployment", DEPLOYMENT), ("mayfly-pool", pool)]);
         }
     }

@@ -33,7 +33,8 @@ fn length(chance: &mut Chance) -> u32 {
 }
 
 fn shape(chance: &mut Chance) -> Shape {
-    let mut kinds = vec![PoolKind::Cloud, PoolKind::Lab, PoolKind::Overflow, PoolKind::Windows];
+    let mut kinds =
+        vec![PoolKind::Cloud, PoolKind::Lab, PoolKind::Overflow, PoolKind::Fallback, PoolKind::Windows];
     let count = chance.between(1, 4) as usize;
     while kinds.len() > count {
         let out = chance.between(0, kinds.len() as u32 - 1) as usize;
@@ -75,7 +76,7 @@ fn most_warm(shape: &Shape, pool: usize) -> u16 {
     match shape.pools.get(pool).map(|pool| pool.kind) {
         Some(PoolKind::Cloud | PoolKind::Windows) if shape.machines.is_some() => 0,
         Some(PoolKind::Lab) if room < 6 => 0,
-        Some(PoolKind::Overflow) if room < 6 || shape.machines.is_some() => 0,
+        Some(PoolKind::Overflow | PoolKind::Fallback) if room < 6 || shape.machines.is_some() => 0,
         Some(_) => 2,
         None => 0,
     }
@@ -120,6 +121,7 @@ fn wants(shape: &Shape) -> Vec<Wants> {
             PoolKind::Cloud => Wants::Gpu,
             PoolKind::Lab => Wants::Lab,
             PoolKind::Overflow => Wants::Overflow,
+            PoolKind::Fallback => Wants::Fallback,
             PoolKind::Windows => Wants::Windows,
         };
         wants.extend([own; 3]);

@@ -77,6 +77,8 @@ pub enum PoolKind {
     Lab,
     /// The cluster, and Compute Engine when that is full; for the organization.
     Overflow,
+    /// Compute Engine, and the cluster when that has no machines; for the organization.
+    Fallback,
     /// Spot VMs with Windows; for one repository.
     Windows,
 }
@@ -222,6 +224,7 @@ pub enum Wants {
     Gpu,
     Lab,
     Overflow,
+    Fallback,
     Windows,
     /// What no pool has.
     Mac,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use simulator::{Api, Chance, VmView, World};
+use simulator::{Api, Chance, Stockout, VmView, World};
 
-use crate::plot::Plot;
-use crate::sights::{all_over, our_vms};
+use crate::plot::{Plot, PoolPlot};
+use crate::sights::{all_over, is_over, our_vms};
 use crate::stage::Stage;
 use crate::stories::{bad_deliveries, burst, crossed, crossing, four_times};
 
@@ -64,6 +64,23 @@ async fn a_full_lab_overflows_within_the_invocation_and_is_preferred_again_when_
     stage.until("all are over", all_over).await;
     assert_eq!((stage.calls("proxmox.clone"), stage.calls("gcp.insert")), (2, 1), "{}", stage.story());
     assert_eq!(stage.did("serve").len(), 0, "no sweep was needed");
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cloud_without_machines_passes_the_job_on_to_the_lab_within_the_invocation() {
+    let mut plot = Plot::overflowing(4);
+    plot.pools[0].lab_last = true;
+    let stage = Stage::set(plot).await;
+    // Which shows only after the inserts were accepted, and their places written down.
+    stage.simulator.with(|world, _| {
+        for zone in PoolPlot::default().zones {
+            world.faults.stockout(zone, Stockout::Inserts(1));
+        }
+    });
+    let job = stage.queue(Duration::from_millis(50));
+    stage.until("its job is over, without a sweep", |world| is_over(world, job)).await;
+    assert_eq!((stage.calls("gcp.insert"), stage.calls("proxmox.clone")), (4, 1), "{}", stage.story());
     stage.curtain().await;
 }
 

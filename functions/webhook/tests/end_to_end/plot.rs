@@ -45,8 +45,10 @@ pub struct PoolPlot {
     pub boot_timeout: &'static str,
     pub idle_timeout: &'static str,
     pub max_lifetime: &'static str,
-    /// The Proxmox template of the first placement, if there is one there.
+    /// The Proxmox template of the placement in the lab, if there is one.
     pub template: Option<u32>,
+    /// Whether the lab comes after the cloud.
+    pub lab_last: bool,
     /// More lines of that placement.
     pub template_more: &'static str,
     /// The zones of the placement on GCP; none for no such placement.
@@ -105,6 +107,7 @@ impl Default for PoolPlot {
             idle_timeout: "2s",
             max_lifetime: "10m",
             template: None,
+            lab_last: false,
             template_more: "",
             zones: vec!["us-east1-c", "us-east1-d", "us-central1-a", "us-west1-a"],
         }
@@ -237,6 +240,7 @@ impl PoolPlot {
             idle_timeout,
             max_lifetime,
             template,
+            lab_last,
             template_more,
             zones,
         } = self;
@@ -256,21 +260,11 @@ max_lifetime = "{max_lifetime}"
 "#
         )
         .unwrap();
-        if let Some(template) = template {
-            write!(
-                text,
-                r#"
-[[pools.placements]]
-provider = "lab"
-template = {template}
-{template_more}
-"#
-            )
-            .unwrap();
-        }
-        if !zones.is_empty() {
-            write!(
-                text,
+        let lab = template.map(|template| {
+            format!("\n[[pools.placements]]\nprovider = \"lab\"\ntemplate = {template}\n{template_more}\n")
+        });
+        let cloud = (!zones.is_empty()).then(|| {
+            format!(
                 r#"
 [[pools.placements]]
 provider = "cloud"
@@ -279,7 +273,8 @@ zones = {zones:?}
 gpu_type = "nvidia-tesla-t4"
 "#
             )
-            .unwrap();
-        }
+        });
+        let order = if *lab_last { [cloud, lab] } else { [lab, cloud] };
+        order.into_iter().flatten().for_each(|placement| text.push_str(&placement));
     }
 }

@@ -94,6 +94,7 @@ fn condition(event: &SlotEvent) -> &'static str {
         SlotEvent::Watched { .. } => " AND (attribute_not_exists(watched_until) OR watched_until < :now)",
         // A busy runner's job is filled in where it is not known.
         SlotEvent::Started { .. } => " AND (phase <> :busy OR attribute_exists(spare_since))",
+        SlotEvent::Unplaced { .. } => " AND provider = :provider AND vm_at = :at",
         SlotEvent::Making(making) => making::condition(making),
         SlotEvent::Placed { .. } | SlotEvent::Online | SlotEvent::Ended | SlotEvent::Retired => "",
     }
@@ -104,6 +105,9 @@ fn update(event: &SlotEvent) -> &'static str {
         SlotEvent::Placed { .. } => {
             "SET phase = :booting, since = :now, provider = :provider, vm_at = :at, runner_id = :id \
              REMOVE step, task, leased_until"
+        }
+        SlotEvent::Unplaced { .. } => {
+            "SET phase = :reserved, since = reserved_at REMOVE provider, vm_at, runner_id"
         }
         SlotEvent::Making(making) => making::update(making),
         SlotEvent::Online => "SET phase = :idle, since = :now",
@@ -126,6 +130,9 @@ fn values(write: Write, event: &SlotEvent, now: Timestamp) -> Write {
     if let SlotEvent::Making(making) = event {
         return making::values(write, making, now);
     }
+    if let SlotEvent::Unplaced { vm } = event {
+        return making::place_values(write, vm).value(":reserved", text("reserved"));
+    }
     let write = write.value(":now", moment(now));
     match event {
         SlotEvent::Placed { vm, runner_id } => {
@@ -135,7 +142,7 @@ fn values(write: Write, event: &SlotEvent, now: Timestamp) -> Write {
         SlotEvent::Started { job } => write.value(":busy", text("busy")).value(":job", number(job)),
         SlotEvent::Ended | SlotEvent::Retired => write.value(":deleting", text("deleting")),
         SlotEvent::Watched { until } => write.value(":until", moment(*until)),
-        SlotEvent::Making(_) => write,
+        SlotEvent::Unplaced { .. } | SlotEvent::Making(_) => write,
     }
 }
 

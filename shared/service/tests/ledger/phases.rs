@@ -96,6 +96,8 @@ fn roads() -> Vec<Vec<SlotEvent>> {
 fn events() -> Vec<SlotEvent> {
     vec![
         placed(2),
+        SlotEvent::Unplaced { vm: machine(1).vm },
+        SlotEvent::Unplaced { vm: machine(2).vm },
         making(MakingStep::Cloning { task: Some("UPID:pve2".to_owned()) }, 10_000),
         making(MakingStep::WaitingForAgent, 10_000),
         goes_on(MakingStep::WaitingForAgent, Some(4_000), 10_000),
