@@ -107,8 +107,7 @@ impl Making {
             Self::HandedOver { runner_id, held } if is_held(*held) => {
                 let Some(Machine { vm, .. }) = slot.phase.machine().cloned() else { return Err(refused) };
                 let machine = Machine { vm, runner_id: Some(*runner_id) };
-                // Asked for long ago: `boot_timeout` counts from then.
-                Ok(Phase::Booting { machine, since: slot.reserved_at })
+                Ok(Phase::Booting { machine, since: now })
             }
             Self::Step { .. } | Self::GivenUp { .. } | Self::HandedOver { .. } => Err(refused),
         }

@@ -231,10 +231,10 @@ fn a_vm_that_is_made_in_steps_is_one_invocations_at_a_time() {
 }
 
 #[test]
-fn a_vm_that_was_made_in_steps_boots_since_it_was_asked_for() {
+fn a_vm_that_was_made_in_steps_boots_since_it_was_handed_over() {
     let made = slot(3, 1, creating(MakingStep::WaitingForAgent, 20));
     let booting = made.apply(&handed_over(20), at(300)).unwrap();
-    assert_eq!(booting.since(), made.reserved_at);
+    assert_eq!((booting.since(), booting.reserved_at), (at(300), made.reserved_at));
     assert_eq!(booting.phase.machine().unwrap().runner_id, Some(RunnerId(5)));
 }
 

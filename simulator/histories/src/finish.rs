@@ -14,8 +14,9 @@ const SERVED_LEAST: Duration = Duration::from_secs(3 * 3600);
 const SERVED_EACH: Duration = Duration::from_secs(20 * 60);
 /// From the end of the last job until nothing is left.
 const SETTLED_WITHIN: Duration = Duration::from_secs(4 * 3600);
-/// Sweeps that may still do something when all is settled: a warm runner is replaced when it is old.
-const BUSY_SWEEPS: u32 = 4;
+/// Sweeps that may still do something when all is settled: a warm runner is replaced when it is old, or was made because
+/// nobody had told yet that another one's job is over.
+const BUSY_SWEEPS: u32 = 8;
 
 impl Director<'_> {
     /// Everything works again; people mend what only they can.

@@ -10,26 +10,67 @@ const MINUTE: u32 = 60;
 const HOUR: u32 = 60 * MINUTE;
 const REPOSITORIES: u8 = 2;
 
-/// The plan of a seed.
+/// The plan of a seed: of every second one a small one.
 pub fn plan(seed: u64) -> Plan {
-    // One step away from the numbers that the plan is played with.
-    let mut chance = Chance::new(seed ^ 0x5eed_0fa9_1ae5);
-    let shape = shape(&mut chance);
-    let seconds = length(&mut chance);
-    let mut acts = jobs(&mut chance, &shape, seconds);
+    let mut chance = chance_of(seed);
+    let is_small = chance.one_in(2);
+    plan_of(seed, chance, is_small)
+}
+
+/// A plan of some minutes and a few jobs: many of them are played in the time of one of the others, and most mistakes need
+/// no more.
+pub fn small(seed: u64) -> Plan {
+    plan_of(seed, chance_of(seed), true)
+}
+
+/// One step away from the numbers that the plan is played with.
+fn chance_of(seed: u64) -> Chance {
+    Chance::new(seed ^ 0x5eed_0fa9_1ae5)
+}
+
+fn plan_of(seed: u64, mut chance: Chance, is_small: bool) -> Plan {
+    let mut shape = shape(&mut chance);
+    if is_small {
+        make_small(&mut chance, &mut shape);
+    }
+    let seconds = length(&mut chance, is_small);
+    let mut acts = jobs(&mut chance, &shape, seconds, is_small);
     befall(&mut chance, &shape, seconds, &mut acts);
     acts.sort_by_key(|act| act.at);
     let troubles = troubles(&mut chance);
     Plan { seed, shape, seconds, acts, troubles }
 }
 
-/// Mostly an hour or two; now and then a day.
-fn length(chance: &mut Chance) -> u32 {
-    match chance.between(0, 19) {
+/// Mostly an hour or two; now and then a day. Small ones are minutes.
+fn length(chance: &mut Chance, is_small: bool) -> u32 {
+    if is_small {
+        return chance.between(2 * MINUTE, 10 * MINUTE);
+    }
+    match chance.between(0, 49) {
         0 => 24 * HOUR,
-        1..=3 => chance.between(3 * HOUR, 6 * HOUR),
+        1..=4 => chance.between(3 * HOUR, 6 * HOUR),
         _ => chance.between(20 * MINUTE, 2 * HOUR),
     }
+}
+
+/// One or two pools that wait for nothing longer than they have to, so that all comes to its end soon.
+fn make_small(chance: &mut Chance, shape: &mut Shape) {
+    while shape.pools.len() > 2 {
+        let out = chance.between(0, shape.pools.len() as u32 - 1) as usize;
+        shape.pools.remove(out);
+    }
+    for pool in &mut shape.pools {
+        pool.boot_timeout = 180;
+        pool.idle_timeout = 60;
+    }
+    shape.sweep_every = chance.pick(&[60, 60, 120]);
+    shape.timing = TimingShape {
+        orphan_grace: 120,
+        step_timeout: 60,
+        cooldown: 60,
+        redelivery_after: 60,
+        check_after: chance.pick(&[120, 300]),
+    };
 }
 
 fn shape(chance: &mut Chance) -> Shape {
@@ -98,9 +139,11 @@ fn pool(chance: &mut Chance, kind: PoolKind) -> PoolShape {
 }
 
 /// What jobs there are: a workload for some stretch of the time, and perhaps others beside it.
-fn jobs(chance: &mut Chance, shape: &Shape, seconds: u32) -> Vec<Act> {
-    let mut writer = Writer { acts: Vec::new(), tag: 0, run: 0, wants: wants(shape) };
-    for _ in 0..chance.between(1, 3) {
+fn jobs(chance: &mut Chance, shape: &Shape, seconds: u32, is_small: bool) -> Vec<Act> {
+    let part = if is_small { 5 } else { 1 };
+    let mut writer = Writer { acts: Vec::new(), tag: 0, run: 0, wants: wants(shape), part };
+    let workloads = if is_small { 1 } else { chance.between(1, 3) };
+    for _ in 0..workloads {
         match chance.between(0, 5) {
             0 => writer.trickle(chance, seconds),
             1 => writer.burst(chance, seconds),
@@ -134,6 +177,8 @@ struct Writer {
     tag: u32,
     run: u32,
     wants: Vec<Wants>,
+    /// How many there are, and how long they take, is divided by this.
+    part: u32,
 }
 
 impl Writer {
@@ -142,6 +187,7 @@ impl Writer {
         let wants = if chance.one_in(40) { Wants::Mac } else { chance.pick(&self.wants) };
         // All jobs of a run are of one repository.
         let repository = (run % u32::from(REPOSITORIES)) as u8;
+        let seconds = seconds.div_ceil(self.part);
         self.acts
             .push(Act { at, deed: Deed::Queue { tag: self.tag, repository, wants, seconds, held, run } });
         self.tag
@@ -156,8 +202,13 @@ impl Writer {
         self.acts.push(Act { at, deed });
     }
 
+    /// How many: fewer in a small plan.
+    fn some(&self, chance: &mut Chance, least: u32, most: u32) -> u32 {
+        chance.between(least, most).div_ceil(self.part)
+    }
+
     fn trickle(&mut self, chance: &mut Chance, seconds: u32) {
-        for _ in 0..chance.between(2, 15) {
+        for _ in 0..self.some(chance, 2, 15) {
             let (at, run) = (chance.between(0, seconds), self.new_run());
             let lasts = chance.between(1, 900);
             self.queue(chance, at, false, run, lasts);
@@ -170,16 +221,16 @@ impl Writer {
 
     fn burst(&mut self, chance: &mut Chance, seconds: u32) {
         let (begin, lasts) = (chance.between(0, seconds / 2), chance.between(5, 600));
-        for _ in 0..chance.between(5, 30) {
+        for _ in 0..self.some(chance, 5, 30) {
             let (at, run) = (begin + chance.between(0, 5), self.new_run());
             self.queue(chance, at, false, run, lasts);
         }
     }
 
     fn matrix(&mut self, chance: &mut Chance, seconds: u32) {
-        for _ in 0..chance.between(1, 3) {
+        for _ in 0..self.some(chance, 1, 3) {
             let (at, run) = (chance.between(0, seconds), self.new_run());
-            for _ in 0..chance.between(3, 10) {
+            for _ in 0..self.some(chance, 3, 10) {
                 let lasts = chance.between(30, 400);
                 self.queue(chance, at, false, run, lasts);
             }
@@ -188,7 +239,7 @@ impl Writer {
 
     fn cancel_storm(&mut self, chance: &mut Chance, seconds: u32) {
         let begin = chance.between(0, seconds);
-        for _ in 0..chance.between(3, 12) {
+        for _ in 0..self.some(chance, 3, 12) {
             let (at, run) = (begin + chance.between(0, 60), self.new_run());
             let lasts = chance.between(60, 1_200);
             let tag = self.queue(chance, at, false, run, lasts);
@@ -198,7 +249,7 @@ impl Writer {
     }
 
     fn approvals(&mut self, chance: &mut Chance, seconds: u32) {
-        for _ in 0..chance.between(1, 5) {
+        for _ in 0..self.some(chance, 1, 5) {
             let (at, run) = (chance.between(0, seconds), self.new_run());
             let lasts = chance.between(10, 300);
             let tag = self.queue(chance, at, true, run, lasts);
@@ -214,7 +265,7 @@ impl Writer {
     /// The same jobs at the same time each night.
     fn nightly(&mut self, chance: &mut Chance, seconds: u32) {
         let every = if seconds >= 24 * HOUR { 8 * HOUR } else { (seconds / 2).max(1) };
-        let count = chance.between(3, 12);
+        let count = self.some(chance, 3, 12);
         let mut at = chance.between(0, every);
         while at < seconds {
             for _ in 0..count {
@@ -231,7 +282,7 @@ fn befall(chance: &mut Chance, shape: &Shape, seconds: u32, acts: &mut Vec<Act>)
     if chance.one_in(8) {
         return;
     }
-    let count = chance.between(0, 10);
+    let count = if seconds < 20 * MINUTE { chance.between(0, 3) } else { chance.between(0, 10) };
     for _ in 0..count {
         let at = chance.between(0, seconds);
         let deed = deed(chance, shape);

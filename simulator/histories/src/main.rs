@@ -11,9 +11,13 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use histories::coverage::Coverage;
-use histories::generate::plan;
+use histories::generate;
 use histories::shrink::shrink;
 use histories::{Outcome, Plan, play};
+
+/// Requests and answers by the thousand each second, all as JSON.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Mayfly in histories generated from seeds.
 #[derive(Debug, Clone, Parser)]
@@ -31,6 +35,9 @@ struct Args {
     /// Play the plan in this file, and print all that happens in it.
     #[arg(long)]
     plan: Option<PathBuf>,
+    /// Only small histories, of some minutes and a few jobs.
+    #[arg(long)]
+    small: bool,
     /// Stop after so many minutes, whatever is left.
     #[arg(long)]
     minutes: Option<u64>,
@@ -46,6 +53,12 @@ struct Args {
     /// Write the smallest plan that fails into this file.
     #[arg(long)]
     write: Option<PathBuf>,
+}
+
+impl Args {
+    fn plan_of(&self, seed: u64) -> Plan {
+        if self.small { generate::small(seed) } else { generate::plan(seed) }
+    }
 }
 
 /// What all threads add to.
@@ -72,7 +85,7 @@ fn main() -> ExitCode {
         };
     }
     match args.seed {
-        Some(seed) => told(&play(&plan(seed), true)),
+        Some(seed) => told(&play(&args.plan_of(seed), true)),
         None => many(&args),
     }
 }
@@ -107,7 +120,7 @@ fn many(args: &Args) -> ExitCode {
                 return;
             }
             let seed = args.from + nth;
-            let outcome = play(&plan(seed), false);
+            let outcome = play(&args.plan_of(seed), false);
             let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
             sum.played += 1;
             sum.simulated += outcome.simulated;
@@ -157,7 +170,7 @@ fn speed(sum: &Sum, begun: Instant) -> String {
 /// Prints the smallest history that was found to fail in the same way.
 fn smallest(args: &Args, seed: u64, promise: &str) {
     println!("seed {seed} broke {promise}; looking for a smaller history …");
-    let small = shrink(&plan(seed), promise, args.shrink);
+    let small = shrink(&args.plan_of(seed), promise, args.shrink);
     let text = serde_json::to_string_pretty(&small).unwrap_or_default();
     if let Some(path) = &args.write
         && let Err(error) = std::fs::write(path, &text)

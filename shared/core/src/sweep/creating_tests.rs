@@ -1,8 +1,8 @@
 //! VMs that are made in steps, and placements that say how much room they have.
 
 use super::super::fixtures::{
-    LATER, assigned, at, creating, deployment, job, lab_pool, planned_with, policy, provider, retire,
-    running, scope, seen, slot, unknown, vm, waiting, with_job, with_runners, world,
+    LATER, assigned, at, booting, busy, creating, deployment, job, lab_pool, planned_with, policy, provider,
+    retire, running, scope, seen, slot, unknown, vm, waiting, with_job, with_runners, world,
 };
 use super::super::{Action, Next, Observed, Plan, SeenRunner, VmState, World, plan};
 use crate::gate::PoolState;
@@ -59,6 +59,45 @@ fn a_half_made_vm_is_not_given_up_before_somebody_has_looked_at_it_in_vain() {
         !actions(&of(&unlooked, vec![vm(1, VmState::Running)])).contains(&advance[0]),
         "somebody was at it when the time was over"
     );
+}
+
+/// Its provider's list is behind, and a sweep may take long from that list to the slots.
+#[test]
+fn a_vm_that_was_off_before_it_was_started_is_not_taken_for_one_that_has_ended() {
+    let patience = i64::try_from(policy(vec![]).timing.step_timeout.as_secs()).unwrap();
+    for (of_phase, ended) in
+        [(busy as fn() -> Phase, "off: its job is over"), (booting, "without having run a job")]
+    {
+        for (ago, is_over) in [(-30, false), (0, false), (patience, false), (patience + 1, true)] {
+            let mut phase = of_phase();
+            if let Phase::Busy { since, .. } | Phase::Booting { since, .. } = &mut phase {
+                *since = at(LATER - ago);
+            }
+            let slot = Slot { reserved_at: at(LATER - 300), ..slot(1, 1, phase) };
+            let plan = planned(&of(&slot, vec![vm(1, VmState::Stopped)]));
+            let deleted = plan.steps.iter().find(|step| matches!(step.action, Action::Delete { .. }));
+            assert_eq!(deleted.is_some_and(|step| step.why.ends_with(ended)), is_over, "{slot:?}");
+            assert!(is_over || plan.steps.is_empty(), "{plan:?}");
+        }
+    }
+}
+
+#[test]
+fn boot_timeout_counts_from_when_the_vm_was_asked_for() {
+    let timeout = i64::try_from(lab_pool().boot_timeout.as_secs()).unwrap();
+    let just_booting = |ago: i64| {
+        let mut phase = booting();
+        if let Phase::Booting { since, .. } = &mut phase {
+            *since = at(LATER - 5);
+        }
+        Slot { reserved_at: at(LATER - ago), ..slot(1, 1, phase) }
+    };
+    let retired = |slot: &Slot| {
+        let actions = actions(&of(slot, vec![vm(1, VmState::Running)]));
+        actions.iter().any(|action| matches!(action, Action::Retire { .. }))
+    };
+    assert!(!retired(&just_booting(timeout - 1)));
+    assert!(retired(&just_booting(timeout)));
 }
 
 #[test]

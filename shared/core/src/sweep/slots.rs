@@ -13,6 +13,9 @@ use crate::job::JobState;
 use crate::making::MakingStep;
 use crate::slot::{Phase, Purpose, Slot, earlier, later};
 
+/// Why a VM that is off is left alone.
+const OFF_BEFORE: &str = "its VM may have been started since it was listed as off";
+
 impl<'a> PoolPlanner<'a, '_> {
     pub fn slot(&mut self, slot: &'a Slot) {
         if let Some(job) = slot.displaced {
@@ -93,7 +96,7 @@ impl<'a> PoolPlanner<'a, '_> {
         let advance = Action::Advance { slot: slot.clone() };
         // Sweeps may be further apart than that: it is only late when somebody has looked at it since.
         let looked = leased_until >= later(slot.since(), self.pool.boot_timeout);
-        let overdue = self.is_stale(slot, self.pool.boot_timeout) && looked || self.is_removed();
+        let overdue = self.is_overdue(slot) && looked || self.is_removed();
         match self.index.runner(&self.pool.scope, slot.runner.as_str()) {
             Presence::Busy | Presence::Idle => {
                 self.act(advance, "GitHub sees its runner, of which nobody has recorded", slot.since());
@@ -143,6 +146,9 @@ impl<'a> PoolPlanner<'a, '_> {
             }
             Sighting::Gone(_) => return self.release(slot, "its VM vanished"),
             Sighting::There(vm) if vm.state != VmState::Running => {
+                if self.may_run_by_now(slot, vm) {
+                    return self.leave(slot, OFF_BEFORE);
+                }
                 return self.stopped_early(slot);
             }
             Sighting::There(_) => {}
@@ -156,7 +162,7 @@ impl<'a> PoolPlanner<'a, '_> {
                 self.act(action, "GitHub sees its runner", slot.since());
             }
             Presence::Offline | Presence::Absent(_) if booting => {
-                if self.is_stale(slot, self.pool.boot_timeout) {
+                if self.is_overdue(slot) {
                     return self.failed_boot(slot);
                 }
             }
@@ -166,7 +172,7 @@ impl<'a> PoolPlanner<'a, '_> {
             Presence::Offline if self.is_stale(slot, self.timing.check_after) => {
                 return self.retire(slot, "its runner is offline");
             }
-            Presence::Unknown if booting && self.is_stale(slot, self.pool.boot_timeout) => {
+            Presence::Unknown if booting && self.is_overdue(slot) => {
                 return self.stays(slot, "GitHub could not be asked whether its runner is online");
             }
             Presence::Idle | Presence::Offline | Presence::Absent(_) | Presence::Unknown => {}
@@ -253,6 +259,9 @@ impl<'a> PoolPlanner<'a, '_> {
 
     fn busy(&mut self, slot: &'a Slot, sighting: Sighting<'_>) {
         match sighting {
+            Sighting::There(vm) if vm.state == VmState::Stopped && self.may_run_by_now(slot, vm) => {
+                self.leave(slot, OFF_BEFORE);
+            }
             Sighting::There(vm) if vm.state == VmState::Stopped => {
                 self.delete(slot, "its VM has powered off: its job is over");
             }
@@ -297,8 +306,7 @@ impl<'a> PoolPlanner<'a, '_> {
     /// wait for that when the time for it is up, and GitHub says that it did not start there.
     fn out_of_sight(&mut self, slot: &Slot) {
         let absent = |presence| matches!(presence, Presence::Offline | Presence::Absent(_));
-        let overdue =
-            self.is_stale(slot, self.pool.boot_timeout) && slot.lease().is_none_or(|it| it < self.now);
+        let overdue = self.is_overdue(slot) && slot.lease().is_none_or(|it| it < self.now);
         if let (true, Claim::Held(job)) = (overdue, self.claim(slot))
             && absent(self.index.runner(&self.pool.scope, slot.runner.as_str()))
         {
@@ -349,6 +357,18 @@ impl<'a> PoolPlanner<'a, '_> {
     /// Whether the slot is in its phase for longer than that.
     fn is_stale(&self, slot: &Slot, wait: Duration) -> bool {
         slot.since() <= earlier(self.now, wait)
+    }
+
+    /// Whether its runner should have been seen by GitHub by now.
+    fn is_overdue(&self, slot: &Slot) -> bool {
+        later(slot.reserved_at, self.pool.boot_timeout) <= self.now
+    }
+
+    /// Whether a VM that was listed as off may have been started since: one that is made in steps is off at first, and its
+    /// provider's list is behind.
+    fn may_run_by_now(&self, slot: &Slot, vm: &Vm) -> bool {
+        let asked = self.index.asked(&vm.place.provider);
+        self.is_made_in_steps(vm) && asked.is_none_or(|asked| self.is_newer(slot, asked))
     }
 
     /// Whether a list that was asked for then may lack what belongs to the slot, as too new.

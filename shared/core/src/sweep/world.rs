@@ -262,6 +262,14 @@ impl<'a> Index<'a> {
         earliest.map_or(Sighting::Unknown, Sighting::Gone)
     }
 
+    /// When that provider's list was asked for.
+    pub fn asked(&self, provider: &ProviderName) -> Option<Timestamp> {
+        match self.world.vms.get(provider)? {
+            Observed::Known { at, .. } => Some(*at),
+            Observed::Unknown { .. } => None,
+        }
+    }
+
     /// Where the VM of a slot is.
     pub fn vm_of(&self, slot: &Slot) -> Sighting<'a> {
         let place = slot.phase.machine().map(|machine| &machine.vm);

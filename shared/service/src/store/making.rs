@@ -32,7 +32,7 @@ pub(super) fn update(making: &Making) -> &'static str {
             "SET phase = :deleting, since = :now REMOVE watched_until, step, task, leased_until"
         }
         Making::HandedOver { .. } => {
-            "SET phase = :booting, since = reserved_at, runner_id = :id REMOVE step, task, leased_until"
+            "SET phase = :booting, since = :now, runner_id = :id REMOVE step, task, leased_until"
         }
     }
 }
@@ -54,7 +54,7 @@ pub(super) fn values(write: Write, making: &Making, now: Timestamp) -> Write {
         }
         Making::HandedOver { runner_id, held } => {
             let write = write.value(":id", number(runner_id)).value(":held", moment(*held));
-            write.value(":booting", text("booting"))
+            write.value(":booting", text("booting")).value(":now", moment(now))
         }
     }
 }

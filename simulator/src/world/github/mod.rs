@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::World;
 use super::ids::{DeliveryId, JobId, RunnerId};
 use super::jobs::Job;
-use super::request::{Request, Response};
+use super::request::{Request, Response, with};
 use auth::Token;
 pub use deliveries::Delivery;
 use deliveries::Record;
@@ -191,6 +191,11 @@ impl<'a> Page<'a> {
     /// The page's part of the list.
     pub fn cut<T>(&self, items: impl IntoIterator<Item = T>) -> Vec<T> {
         items.into_iter().skip((self.number - 1) * self.size).take(self.size).collect()
+    }
+
+    /// The answer with a page under this name, beside how many there are in all.
+    pub fn answer_list(&self, total: usize, name: &str, page: Vec<Value>) -> Response {
+        self.answer(total, with(json!({ "total_count": total }), [(name, Value::Array(page))]))
     }
 
     /// The answer, with links to the next and the last page when there are some.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::world::access::Access;
 use crate::world::jobs::{Conclusion, Job, JobState};
+use crate::world::request::with;
 use crate::world::settings::{Repository, Settings};
 
 /// When everything that was there before was created.
@@ -142,7 +143,6 @@ pub(crate) fn repository(repository: &Repository) -> Value {
         "private": repository.private,
         "archived": repository.archived,
         "visibility": if repository.private { "private" } else { "public" },
-        "owner": user(&repository.owner, "Organization"),
         "html_url": page,
         "description": "A repository of the simulated world",
         "url": url,
@@ -153,15 +153,14 @@ pub(crate) fn repository(repository: &Repository) -> Value {
     });
     if let (Some(fields), Value::Object(same)) = (body.as_object_mut(), same_for_all_repositories()) {
         fields.extend(same);
-        fields.extend(
-            REPOSITORY_URLS.iter().map(|(name, end)| ((*name).to_owned(), json!(format!("{url}{end}")))),
-        );
+        let urls = REPOSITORY_URLS.iter();
+        fields.extend(urls.map(|(name, end)| ((*name).to_owned(), Value::String(format!("{url}{end}")))));
     }
-    body
+    with(body, [("owner", user(&repository.owner, "Organization"))])
 }
 
 fn same_for_all_repositories() -> Value {
-    json!({
+    let body = json!({
         "fork": false,
         "created_at": BORN, "updated_at": BORN, "pushed_at": BORN,
         "homepage": null, "mirror_url": null, "language": "Rust",
@@ -172,12 +171,12 @@ fn same_for_all_repositories() -> Value {
         "has_pages": false, "has_discussions": false,
         "disabled": false, "is_template": false,
         "allow_forking": true, "web_commit_signoff_required": false,
-        "custom_properties": custom_properties(),
         "license": {
             "key": "mit", "name": "MIT License", "spdx_id": "MIT",
             "url": format!("{API}/licenses/mit"), "node_id": "MDc6TGljZW5zZTEz",
         },
-    })
+    });
+    with(body, [("custom_properties", Value::Object(custom_properties()))])
 }
 
 /// As many as a larger organization sets: they are what makes payloads ten KB and more.
@@ -186,7 +185,7 @@ fn custom_properties() -> Map<String, Value> {
     const ASPECTS: [&str; 6] = ["class", "contact", "policy", "review", "stage", "tier"];
     let pairs = AREAS.iter().flat_map(|area| ASPECTS.iter().map(move |aspect| (*area, *aspect)));
     let text = |area, aspect| format!("the {aspect} of {area} as the platform team records it");
-    pairs.map(|(area, aspect)| (format!("{area}-{aspect}"), json!(text(area, aspect)))).collect()
+    pairs.map(|(area, aspect)| (format!("{area}-{aspect}"), Value::String(text(area, aspect)))).collect()
 }
 
 /// A job as the REST API and the webhook show it.
@@ -199,7 +198,7 @@ pub(crate) fn job(job: &Job) -> Value {
     };
     let ran = job.state.ran();
     let runner = ran.map(|(runner, _)| runner);
-    json!({
+    let body = json!({
         "id": id.0,
         "run_id": run,
         "workflow_name": job.spec.workflow_name,
@@ -216,7 +215,6 @@ pub(crate) fn job(job: &Job) -> Value {
         "started_at": time(ran.map_or(job.created, |(_, since)| since)),
         "completed_at": ended,
         "name": job.spec.job_name,
-        "steps": steps(job),
         "check_run_url": format!("{url}/check-runs/{id}"),
         "labels": job.spec.labels,
         // A job that never ran has no runner: 0 and "" once it ended, as GitHub has it.
@@ -224,7 +222,8 @@ pub(crate) fn job(job: &Job) -> Value {
         "runner_name": runner.map(|runner| runner.name.as_str()).or(ended.as_ref().map(|_| "")),
         "runner_group_id": runner.map(|runner| runner.group_id).or(ended.as_ref().map(|_| 0)),
         "runner_group_name": runner.map(|runner| runner.group_name.as_str()).or(ended.as_ref().map(|_| "")),
-    })
+    });
+    with(body, [("steps", Value::Array(steps(job)))])
 }
 
 const STEPS: [&str; 9] = [
@@ -301,7 +300,7 @@ pub(crate) fn run(id: u64, first: &Job, status: &str, conclusion: Option<&str>, 
     let workflow = id_of(&first.spec.workflow_name);
     let person = json!({ "name": "Mona", "email": "mona@example.com" });
     let repository = repository(repo);
-    json!({
+    let body = json!({
         "id": id, "name": first.spec.workflow_name, "node_id": node_id("WFR", id),
         "check_suite_id": id + 1, "check_suite_node_id": node_id("CS", id + 1),
         "head_branch": first.spec.head_branch, "head_sha": sha,
@@ -312,7 +311,6 @@ pub(crate) fn run(id: u64, first: &Job, status: &str, conclusion: Option<&str>, 
         "pull_requests": [],
         "created_at": time(first.created), "updated_at": time(first.created),
         "run_started_at": time(first.created),
-        "actor": user("octocat", "User"), "triggering_actor": user("octocat", "User"),
         "jobs_url": format!("{url}/jobs"), "logs_url": format!("{url}/logs"),
         "check_suite_url": format!("{repository_url}/check-suites/{}", id + 1),
         "artifacts_url": format!("{url}/artifacts"), "cancel_url": format!("{url}/cancel"),
@@ -322,6 +320,15 @@ pub(crate) fn run(id: u64, first: &Job, status: &str, conclusion: Option<&str>, 
             "id": sha, "tree_id": sha, "message": "Change something", "timestamp": time(first.created),
             "author": person, "committer": person,
         },
-        "repository": repository, "head_repository": repository,
-    })
+    });
+    let (actor, same_actor) = (user("octocat", "User"), user("octocat", "User"));
+    with(
+        body,
+        [
+            ("actor", actor),
+            ("triggering_actor", same_actor),
+            ("head_repository", repository.clone()),
+            ("repository", repository),
+        ],
+    )
 }

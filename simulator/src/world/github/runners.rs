@@ -206,7 +206,7 @@ impl World {
         let all: Vec<&Runner> = self.github.runners.values().filter(fits).collect();
         let (page, total) = (Page::of(request), all.len());
         let runners: Vec<Value> = page.cut(all).into_iter().map(Runner::body).collect();
-        page.answer(total, json!({ "total_count": total, "runners": runners }))
+        page.answer_list(total, "runners", runners)
     }
 
     fn runner_in(&self, scope: &Scope, id: RunnerId) -> Option<&Runner> {
@@ -311,7 +311,7 @@ impl World {
         let all: Vec<&RunnerGroup> = self.settings.runner_groups.iter().filter(visible).collect();
         let (page, total) = (Page::of(request), all.len());
         let groups: Vec<Value> = page.cut(all).into_iter().map(|group| group_body(scope, group)).collect();
-        page.answer(total, json!({ "total_count": total, "runner_groups": groups }))
+        page.answer_list(total, "runner_groups", groups)
     }
 
     fn group(&self, scope: &Scope, id: u64) -> Option<&RunnerGroup> {
@@ -330,7 +330,7 @@ impl World {
         let all: Vec<_> = of_org.filter(|each| takes(group, each)).collect();
         let (page, total) = (Page::of(request), all.len());
         let bodies: Vec<Value> = page.cut(all).into_iter().map(super::payload::repository).collect();
-        page.answer(total, json!({ "total_count": total, "repositories": bodies }))
+        page.answer_list(total, "repositories", bodies)
     }
 }
 

@@ -106,7 +106,7 @@ impl World {
         }
         let (page, total) = (Page::of(request), found.len());
         let runs: Vec<Value> = page.cut(&found).into_iter().map(|run| self.run_body(run)).collect();
-        page.answer(total, json!({ "total_count": total, "workflow_runs": runs }))
+        page.answer_list(total, "workflow_runs", runs)
     }
 
     pub(crate) fn get_run(&self, repository: &str, id: u64) -> Response {
@@ -117,7 +117,7 @@ impl World {
         let Some(run) = self.run(repository, id) else { return not_found() };
         let (page, total) = (Page::of(request), run.jobs.len());
         let jobs: Vec<Value> = page.cut(run.jobs).into_iter().map(payload::job).collect();
-        page.answer(total, json!({ "total_count": total, "jobs": jobs }))
+        page.answer_list(total, "jobs", jobs)
     }
 
     pub(crate) fn cancel_run(&mut self, now: Timestamp, repository: &str, id: u64) -> Response {

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use super::World;
 use super::ids::VmId;
 use super::lab::Lab;
-use super::request::{Request, Response};
+use super::request::{Request, Response, with};
 use super::view::VmView;
 use routes::Call;
 use tasks::Task;
@@ -122,7 +122,7 @@ impl World {
             Call::TaskLog { node, upid } => return self.task_log(&node, &upid, &form),
         };
         match result {
-            Ok(data) => Response::json(200, json!({ "data": data })),
+            Ok(data) => Response::json(200, with(json!({}), [("data", data)])),
             Err(refusal) => refusal,
         }
     }
