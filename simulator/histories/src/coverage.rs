@@ -2,7 +2,136 @@
 
 use std::collections::BTreeMap;
 
+use crate::generate;
 use crate::plan::Trouble;
+use crate::troubles::counted_as;
+
+/// What happens in every large number of histories, beside the troubles: every action of the planner, every way from phase to
+/// phase, every deed, every endpoint struck by a fault.
+const EXPECTED: &[(&str, &[&str])] = &[
+    (
+        "action",
+        &[
+            "adopt",
+            "advance",
+            "assign",
+            "boot failed",
+            "delete",
+            "drop",
+            "limit",
+            "move",
+            "online",
+            "recover",
+            "redeliver",
+            "release",
+            "requeue",
+            "retire",
+            "serve",
+            "settle",
+            "spare",
+            "sweep",
+            "taken",
+            "tell",
+            "unregister",
+            "warm",
+        ],
+    ),
+    ("answer", &["200", "202", "429", "503", "504"]),
+    (
+        "deed",
+        &[
+            "approve",
+            "cancel",
+            "clock step",
+            "configure",
+            "configure, pool removed",
+            "delete a VM",
+            "drain",
+            "drop idle runners",
+            "no sweeps",
+            "node away",
+            "orphan",
+            "outage",
+            "overlapping sweep",
+            "preempt",
+            "queue",
+            "queue, held",
+            "quota",
+            "recycle",
+            "redeliver by hand",
+            "stockout",
+            "stop a VM",
+            "stranger",
+        ],
+    ),
+    (
+        "endpoint",
+        &[
+            "gcp.aggregated_instances",
+            "gcp.delete",
+            "gcp.insert",
+            "gcp.instance",
+            "gcp.operation",
+            "gcp.region",
+            "gcp.template",
+            "gcp.wait",
+            "github.delete_runner",
+            "github.deliveries",
+            "github.hooks",
+            "github.jitconfig",
+            "github.job",
+            "github.org_repositories",
+            "github.redeliver",
+            "github.run_jobs",
+            "github.runner_groups",
+            "github.runners",
+            "github.runs",
+            "proxmox.clone",
+            "proxmox.config",
+            "proxmox.delete",
+            "proxmox.file_write",
+            "proxmox.ping",
+            "proxmox.resources",
+            "proxmox.set_config",
+            "proxmox.start",
+            "proxmox.status",
+            "proxmox.stop",
+            "proxmox.task",
+        ],
+    ),
+    ("invocation", &["ended", "killed", "out of time"]),
+    ("outage", &["Gcp", "GitHub", "Proxmox", "Table"]),
+    (
+        "phase",
+        &[
+            "booting → busy",
+            "booting → deleting",
+            "booting → free",
+            "booting → idle",
+            "booting → reserved",
+            "busy → deleting",
+            "busy → free",
+            "busy → reserved",
+            "creating → booting",
+            "creating → busy",
+            "creating → deleting",
+            "creating → free",
+            "creating → reserved",
+            "deleting → free",
+            "deleting → reserved",
+            "free → reserved",
+            "idle → busy",
+            "idle → deleting",
+            "idle → free",
+            "idle → reserved",
+            "reserved → booting",
+            "reserved → busy",
+            "reserved → creating",
+            "reserved → deleting",
+            "reserved → free",
+        ],
+    ),
+];
 
 /// How often what happened, by kind and name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,14 +164,15 @@ impl Coverage {
         }
     }
 
-    /// How often.
-    pub fn of(&self, kind: &str, name: &str) -> u64 {
-        self.counts.get(kind).and_then(|counts| counts.get(name)).copied().unwrap_or(0)
-    }
-
-    /// What of these never happened.
-    pub fn missing<'a>(&self, kind: &str, wanted: &[&'a str]) -> Vec<&'a str> {
-        wanted.iter().copied().filter(|name| self.of(kind, name) == 0).collect()
+    /// What should happen in every large number of histories, and did not in these.
+    pub fn missing(&self) -> Vec<String> {
+        let listed =
+            EXPECTED.iter().flat_map(|(kind, names)| names.iter().map(|name| (*kind, (*name).to_owned())));
+        let troubles = generate::all_troubles().map(|(trouble, _)| counted_as(trouble));
+        let missed = |(kind, name): &(&str, String)| {
+            self.counts.get(kind).and_then(|counts| counts.get(name)).is_none_or(|times| *times == 0)
+        };
+        listed.chain(troubles).filter(missed).map(|(kind, name)| format!("{kind} {name}")).collect()
     }
 
     /// All counts, by kind and name.

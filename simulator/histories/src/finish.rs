@@ -30,6 +30,7 @@ impl Director<'_> {
         let mut inner = stage.lock();
         inner.troubles.clear();
         inner.outages.clear();
+        inner.count_chances();
         let world = &mut inner.world;
         world.faults.clear();
         for region in crate::configure::REGIONS {

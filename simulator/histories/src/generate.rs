@@ -373,16 +373,21 @@ pub const CALLS: &[(Call, f64)] = &[
     (Call::Late, 0.1),
 ];
 
-/// A few kinds, each with its own rate; now and then all of them, and now and then none.
-fn troubles(chance: &mut Chance) -> Vec<(Trouble, f64)> {
+/// All troubles, with the highest rate of each.
+pub fn all_troubles() -> impl Iterator<Item = (Trouble, f64)> {
     let calls = SERVICES
         .iter()
         .flat_map(|service| CALLS.iter().map(|(call, most)| (Trouble::Call(*service, *call), *most)));
     let stale = [(Trouble::Call(Service::Gcp, Call::Stale), 0.5)];
+    TROUBLES.iter().copied().chain(calls).chain(stale)
+}
+
+/// A few kinds, each with its own rate; now and then all of them, and now and then none.
+fn troubles(chance: &mut Chance) -> Vec<(Trouble, f64)> {
     let one_in = chance.pick(&[2, 4, 8, 16, 1_000]);
     let milder = if one_in == 2 { 0.2 } else { 1.0 };
     let mut chosen = Vec::new();
-    for (trouble, most) in TROUBLES.iter().copied().chain(calls).chain(stale) {
+    for (trouble, most) in all_troubles() {
         if chance.one_in(one_in) {
             chosen.push((trouble, most * milder * chance.fraction()));
         }

@@ -70,6 +70,8 @@ struct Sum {
     failed: BTreeMap<u64, String>,
 }
 
+/// So many histories have in them all that can happen; the rarest is in one of a thousand.
+const ENOUGH: u64 = 10_000;
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
@@ -148,7 +150,13 @@ fn many(args: &Args) -> ExitCode {
         println!("{kind:10} {times:12}  {name}");
     }
     println!("{}, {} failed", speed(&sum, begun), sum.failed.len());
+    let missing = sum.coverage.missing();
+    if !missing.is_empty() {
+        println!("never happened: {}", missing.join(", "));
+    }
     match sum.failed.first_key_value() {
+        // The generator's failure, where there were enough for the rarest.
+        None if !missing.is_empty() && sum.played >= ENOUGH => ExitCode::FAILURE,
         None => ExitCode::SUCCESS,
         Some((seed, promise)) => {
             smallest(args, *seed, promise);

@@ -210,6 +210,15 @@ impl Inner {
         away
     }
 
+    /// Counts how often each trouble struck that the world leaves to chance.
+    pub fn count_chances(&mut self) {
+        for (trouble, times) in crate::troubles::struck_by_chance(&self.world.faults) {
+            if times > 0 {
+                self.coverage.count("trouble", format!("{trouble:?}"), times);
+            }
+        }
+    }
+
     /// Keeps the first promise that was broken.
     pub fn break_promise(&mut self, broken: Broken) {
         if self.broken.is_none() {

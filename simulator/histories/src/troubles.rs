@@ -38,6 +38,24 @@ pub fn set(faults: &mut Faults, troubles: &[(Trouble, f64)]) {
     }
 }
 
+/// How often each trouble struck that the world leaves to chance, of those that no note of it tells.
+pub fn struck_by_chance(faults: &Faults) -> [(Trouble, u64); 10] {
+    let (deliveries, guests, lab) = (&faults.deliveries, &faults.guests, &faults.lab);
+    [
+        (Trouble::Delivery(Delivery::Lost), deliveries.lost),
+        (Trouble::Delivery(Delivery::Never), deliveries.never),
+        (Trouble::Delivery(Delivery::Duplicated), deliveries.duplicated),
+        (Trouble::Delivery(Delivery::Delayed), deliveries.delayed),
+        (Trouble::Delivery(Delivery::Reordered), deliveries.reordered),
+        (Trouble::Guest(Guest::NeverBoots), guests.never_boots),
+        (Trouble::Guest(Guest::HangsAfterJob), guests.hangs_after_job),
+        (Trouble::Guest(Guest::StorageLocked), lab.storage_locked),
+        (Trouble::Guest(Guest::StrangerTakes), lab.stranger_takes),
+        (Trouble::Guest(Guest::CloneHangs), lab.clone_hangs),
+    ]
+    .map(|(trouble, chance)| (trouble, chance.struck))
+}
+
 fn endpoints(service: Service) -> Option<&'static str> {
     match service {
         Service::GitHub => Some("github.*"),
@@ -67,6 +85,25 @@ fn fault(service: Service, call: Call) -> Option<Fault> {
 /// What the world's note of a fault is called in the coverage: endpoint, and kind.
 pub fn struck(text: &str) -> Option<(&str, &str)> {
     let (endpoint, fault) = text.split_once(": ")?;
-    let kind = fault.split(['(', ' ', '{']).next().unwrap_or(fault);
-    Some((endpoint, kind))
+    Some((endpoint, kind(fault)))
+}
+
+/// What the coverage has for each trouble of a plan.
+pub fn counted_as(trouble: Trouble) -> (&'static str, String) {
+    match trouble {
+        Trouble::Call(service, call) => match (endpoints(service), fault(service, call)) {
+            (Some(endpoints), Some(fault)) => {
+                let (api, fault) = (endpoints.trim_end_matches(".*"), format!("{fault:?}"));
+                ("fault", format!("{api}: {}", kind(&fault)))
+            }
+            _ => ("trouble", format!("{trouble:?}")),
+        },
+        Trouble::Delivery(_) | Trouble::Table(_) | Trouble::Invocation(_) | Trouble::Guest(_) => {
+            ("trouble", format!("{trouble:?}"))
+        }
+    }
+}
+
+fn kind(fault: &str) -> &str {
+    fault.split(['(', ' ', '{']).next().unwrap_or(fault)
 }

@@ -119,26 +119,28 @@ pub struct Chance {
     pub rate: f64,
     /// This many times for certain, first.
     pub next: u32,
+    /// How often it has struck.
+    pub struck: u64,
 }
 
 impl Chance {
     /// With this probability each time.
     pub fn rate(rate: f64) -> Self {
-        Self { rate, next: 0 }
+        Self { rate, ..Self::default() }
     }
 
     /// The next `times` times.
     pub fn next(times: u32) -> Self {
-        Self { rate: 0.0, next: times }
+        Self { next: times, ..Self::default() }
     }
 
     /// Whether it strikes now.
     pub(crate) fn strikes(&mut self, rng: &mut Rng) -> bool {
-        if self.next > 0 {
-            self.next -= 1;
-            return true;
-        }
-        self.rate > 0.0 && rng.fraction() < self.rate
+        let is_certain = self.next > 0;
+        self.next = self.next.saturating_sub(1);
+        let strikes = is_certain || (self.rate > 0.0 && rng.fraction() < self.rate);
+        self.struck += u64::from(strikes);
+        strikes
     }
 }
 
