@@ -169,9 +169,9 @@ fn is_made_by_hand(name: &str) -> bool {
     name.rsplit('-').next().is_some_and(|nonce| nonce.starts_with("orphan"))
 }
 
-/// How secrets begin, or what they are: a personal access token, a Google token, a JIT config (base64 of a JSON
-/// object).
-const SECRETS: [&str; 3] = ["ghp_", "ya29.", "eyJ"];
+/// How secrets begin, or what they are: a personal access token, a Google token, a JIT config (base64 of a JSON object whose
+/// first key begins with a letter, or with a dot).
+const SECRETS: [&str; 4] = ["ghp_", "ya29.", "eyJ", "eyIu"];
 
 /// I7: what is about to be written to the table holds no secret.
 pub fn written(inner: &mut Inner, now: Timestamp, values: Option<&HashMap<String, AttributeValue>>) {

@@ -14,9 +14,9 @@ const SERVED_LEAST: Duration = Duration::from_secs(3 * 3600);
 const SERVED_EACH: Duration = Duration::from_secs(20 * 60);
 /// From the end of the last job until nothing is left.
 const SETTLED_WITHIN: Duration = Duration::from_secs(4 * 3600);
-/// Sweeps that may still do something when all is settled: a warm runner is replaced when it is old, or was made because
-/// nobody had told yet that another one's job is over.
-const BUSY_SWEEPS: u32 = 8;
+/// Sweeps that may still do something when all is settled, beside those within `check_after`: a warm runner is replaced when
+/// it is old, or was made because nobody had told yet that another one's job is over.
+const BUSY_SWEEPS: u32 = 6;
 
 impl Director<'_> {
     /// Everything works again; people mend what only they can.
@@ -100,7 +100,9 @@ impl Director<'_> {
             self.broken(stage.now(), "I4", format!("{SETTLED_WITHIN:?} after the last job: {left}"));
             return;
         }
-        for _ in 0..BUSY_SWEEPS {
+        let shape = &self.plan.shape;
+        let busy_sweeps = BUSY_SWEEPS + shape.timing.check_after.div_ceil(shape.sweep_every);
+        for _ in 0..busy_sweeps {
             let next = self.sweeps_so_far() + 1;
             self.until_sweep_number(next, end).await;
             if self.last_steps() == Some(0) || self.is_over() {
@@ -108,7 +110,7 @@ impl Director<'_> {
             }
         }
         let text = format!(
-            "nothing is left to do, and {BUSY_SWEEPS} sweeps in a row each did something: {}",
+            "nothing is left to do, and {busy_sweeps} sweeps in a row each did something: {}",
             self.last_done()
         );
         self.broken(stage.now(), "I8", text);

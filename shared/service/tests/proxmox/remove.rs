@@ -48,6 +48,25 @@ async fn one_that_was_moved_is_found_by_its_name() {
 }
 
 #[tokio::test]
+async fn one_that_is_not_where_it_was_recorded_is_waited_for_where_it_is() {
+    let story = Story::begin().await;
+    let (name, place) = story.made().await;
+    let elsewhere = at(&format!("{}/{}", other(&node_of(&place)), vmid_of(&place)));
+    // Made again with another id, by somebody who did not live to record it.
+    let another_id = at(&format!("{}/{}", node_of(&place), vmid_of(&place) + 1));
+    for recorded in [&elsewhere, &another_id] {
+        let going = Going::at(name.as_str(), recorded);
+        let waited = story.lab.wait_gone(&going, Instant::now() + Duration::from_millis(500)).await;
+        assert_eq!(waited.unwrap(), Deletion::UnderWay, "{recorded}");
+    }
+    story.killed().await;
+    for recorded in [&elsewhere, &another_id] {
+        assert_eq!(wait_gone(&story.lab, &Going::at(name.as_str(), recorded)).await, Deletion::Gone);
+    }
+    story.end();
+}
+
+#[tokio::test]
 async fn a_stranger_that_has_its_id_is_left_alone() {
     let story = Story::begin().await;
     let (name, place) = story.made().await;

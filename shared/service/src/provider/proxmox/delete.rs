@@ -194,9 +194,10 @@ impl Proxmox {
         Ok(None)
     }
 
-    /// Waits until a VM is gone, or until the deadline.
+    /// Waits until a VM is gone, or until the deadline. That it is not in the place where it was does not show that it is
+    /// gone: it may have been moved, or made again with another id, and whoever recorded its place not have known.
     pub async fn wait_gone(&self, going: &Going, deadline: Instant) -> Result<Deletion, ProviderError> {
-        let Some((node, vmid)) = &going.at else { return Ok(Deletion::Gone) };
+        let Some((mut node, mut vmid)) = going.at.clone() else { return Ok(Deletion::Gone) };
         let failed = |error: Error| provider_error(WAITING, &error);
         if let Some(task) = &going.task {
             match self.wait_for(task, deadline).await {
@@ -210,9 +211,14 @@ impl Proxmox {
         }
         let (mut failures, mut pause) = (0, POLL_FIRST);
         while !is_past(deadline) {
-            match self.client.status(node, *vmid, until(deadline, LIMIT)).await {
-                Ok(status) if status.name.as_deref() == Some(going.name.as_str()) => failures = 0,
-                Ok(_) | Err(Error { kind: Kind::Missing, .. }) => return Ok(Deletion::Gone),
+            let found = match self.is_there(&going.name, &node, vmid, deadline).await {
+                Ok(Some(_)) => Ok(Some((node.clone(), vmid))),
+                Ok(None) => self.find(&going.name, Some(vmid), deadline).await,
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok(None) => return Ok(Deletion::Gone),
+                Ok(Some(at)) => ((node, vmid), failures) = (at, 0),
                 Err(_) if is_past(deadline) => break,
                 Err(error) => {
                     failures += 1;
