@@ -9,9 +9,11 @@ use crate::check::{self, Broken};
 use crate::director::Director;
 use crate::stage::{Inner, after};
 
-/// From the end of the faults until all jobs are over: so much, and so much for each job that is open.
+/// From the end of the faults until all jobs are over: so much, and so much for each job that is open; where all of them need the
+/// same runner, and none comes up without so many sweeps.
 const SERVED_LEAST: Duration = Duration::from_secs(3 * 3600);
 const SERVED_EACH: Duration = Duration::from_secs(20 * 60);
+const SWEEPS_EACH: u32 = 3;
 /// From the end of the last job until nothing is left.
 const SETTLED_WITHIN: Duration = Duration::from_secs(4 * 3600);
 /// Sweeps that may still do something when all is settled, beside those within `check_after`: a warm runner is replaced when
@@ -71,7 +73,8 @@ impl Director<'_> {
         let stage = self.stage.clone();
         let pools = self.pools_now();
         let open = check::unserved(&stage.lock(), &pools).len();
-        let patience = SERVED_LEAST + SERVED_EACH * u32::try_from(open).unwrap_or(u32::MAX);
+        let sweeps = Duration::from_secs(u64::from(self.plan.shape.sweep_every)) * SWEEPS_EACH;
+        let patience = SERVED_LEAST + (SERVED_EACH + sweeps) * u32::try_from(open).unwrap_or(u32::MAX);
         let end = after(stage.now(), patience);
         let served = self.until_sweep(end, |inner| check::unserved(inner, &pools).is_empty()).await;
         if !served {
