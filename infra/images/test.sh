@@ -86,7 +86,8 @@ mkdir "$bin"
 user=$(id -un)
 [ "$user" != root ] || user=daemon
 
-cat >"$bin/systemctl" <<'STUB'
+mkdir "$work/off"
+cat >"$work/off/systemctl" <<'STUB'
 #!/usr/bin/env bash
 printf '%s\n' "$*" >>"$VM/log"
 STUB
@@ -114,7 +115,7 @@ case "\${*: -1}" in
   *) echo "\${*: -1}" >>"\$VM/internet"; exit 6 ;;
 esac
 STUB
-chmod +x "$bin"/*
+chmod +x "$bin"/* "$work"/off/*
 
 python3 "$here/test/metadata-server.py" "$work" &
 server=$!
@@ -165,7 +166,7 @@ boot() {
   env MAYFLY_FETCH="$here/linux/from-metadata" MAYFLY_DIR="$vm/job" MAYFLY_RUNNER_DIR="$vm/actions-runner" \
     MAYFLY_RUNNER_USER="$user" MAYFLY_RUN_DIR="$vm/run" MAYFLY_UNIT_DIR="$vm/units" MAYFLY_UPTIME="$vm/uptime" \
     MAYFLY_METADATA_URL="$url/${vm##*/}" MAYFLY_RUNNER_DOWNLOADS="$url/downloads" MAYFLY_POLL_SECONDS=0.02 \
-    MAYFLY_WAIT_SECONDS=10 MAYFLY_GPU_SECONDS=10 "$@" PATH="$bin:$PATH" bash "$guest/mayfly-runner" >>"$vm/out" 2>&1
+    MAYFLY_WAIT_SECONDS=10 MAYFLY_GPU_SECONDS=10 "$@" PATH="$work/off:$bin:$PATH" bash "$guest/mayfly-runner" >>"$vm/out" 2>&1
 }
 
 # In a group of its own, as systemd does.
@@ -470,6 +471,95 @@ check "it ends well" boot
 check "one job" jobs_run 1
 check "nothing is downloaded" test ! -s "$work/downloaded"
 ends_well
+# --- under a real systemd ----------------------------------------------------------------------------------------------
+
+# a_machine NAME RUNNER_CODE: the units as they are in the image, in a machine that has nothing else
+a_machine() {
+  story "under systemd: $1" "$2"
+  disk=$vm/disk
+  mkdir -p "$disk"/{lib,opt,units/mayfly-{runner.service,deadline.timer,unused.timer}.d}
+  mv "$vm/actions-runner" "$disk/opt/"
+  cp "$guest/mayfly-runner" "$here/linux/from-metadata" "$disk/lib/"
+  cp "$guest"/mayfly-{runner,deadline,unused}.service "$guest"/mayfly-{deadline,unused}.timer "$disk/units/"
+  cp "$here/linux/gcp.conf" "$disk/units/mayfly-runner.service.d/"
+  in_unit mayfly-test.target '[Unit]' 'Wants=mayfly-runner.service mayfly-deadline.timer mayfly-unused.timer'
+  in_unit mayfly-runner.service.d/test.conf '[Service]' "StandardOutput=append:$vm/out" "StandardError=append:$vm/out" \
+    "Environment=VM=$vm MAYFLY_METADATA_URL=$url/${vm##*/} MAYFLY_UPTIME=$vm/uptime MAYFLY_RUNNER_USER=$user" \
+    "Environment=MAYFLY_POLL_SECONDS=0.1 PATH=$bin:$PATH"
+  in_unit mayfly-deadline.timer.d/test.conf
+  in_unit mayfly-unused.timer.d/test.conf
+}
+
+# in_unit FILE LINE…: there is nothing of an ordinary boot that it could depend on
+in_unit() {
+  local file=$disk/units/$1
+  shift
+  printf '%s\n' '[Unit]' DefaultDependencies=no "$@" >"$file"
+}
+
+switch_on() {
+  "$here/test/boot-systemd" "$disk" >"$vm/console" 2>&1 &
+  machine=$!
+}
+
+is_off() {
+  ! is_alive "$machine"
+}
+
+goes_off() {
+  check "the machine is off" await is_off
+  wait "$machine"
+  check "the configuration is in no log" not grep -qsF -f "$work/secrets" "$vm/out" "$vm/console"
+}
+
+# signal SIGNAL: to the script in that machine
+signal() {
+  local process
+  while read -r process; do
+    ! tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline" | grep -qx 'bash /usr/local/lib/mayfly/mayfly-runner ' || kill "-$1" "$process"
+  done < <(grep -lzxF "VM=$vm" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3)
+}
+
+if [ "$(id -u)" = 0 ] && [ -x /lib/systemd/systemd ] && unshare --mount --pid --fork --uts --ipc --cgroup true 2>/dev/null; then
+  a_machine "one job" 'exit 0'
+  switch_on
+  goes_off
+  check "one job" jobs_run 1
+  check "by the script" says "$vm/out" "powering off"
+  check "the runner is not root" has_line "$vm/seen/facts" "user=$user"
+
+  a_machine "a script that is killed" 'exec sleep 60'
+  switch_on
+  check "there is a job" await test -s "$vm/seen/runs"
+  signal KILL
+  goes_off
+  check "not by the script" not says "$vm/out" "powering off"
+
+  a_machine "a script that cannot start" 'exit 0'
+  rm "$disk/lib/mayfly-runner"
+  switch_on
+  goes_off
+  check "no job" jobs_run 0
+
+  # In a namespace time begins with it.
+  a_machine "a script that hangs" 'exec sleep 60'
+  echo 3 >"$vm/attributes/max-lifetime"
+  echo '0.00 0' >"$vm/uptime"
+  switch_on
+  check "there is a job" await test -s "$vm/seen/runs"
+  signal STOP
+  goes_off
+  check "it was asked to" says "$vm/out" "asked to stop"
+
+  a_machine "nobody wants it" 'exit 0'
+  rm "$vm/attributes/jit-config"
+  in_unit mayfly-unused.timer.d/test.conf '[Timer]' OnBootSec= OnBootSec=1
+  switch_on
+  goes_off
+  check "no job" jobs_run 0
+else
+  skip "stories under a real systemd: this is not root, or there is none"
+fi
 vm=
 
 # --- units, definitions, style -----------------------------------------------------------------------------------------
@@ -498,7 +588,7 @@ else
 fi
 
 story="style"
-shell_scripts=("$here"/test.sh "$here"/linux/{system,runner}.sh "$here/linux/from-metadata" "$guest/mayfly-runner")
+shell_scripts=("$here"/test.sh "$here/test/boot-systemd" "$here"/linux/{system,runner}.sh "$here/linux/from-metadata" "$guest/mayfly-runner")
 if command -v shellcheck >/dev/null; then
   check "shellcheck" shellcheck "${shell_scripts[@]}"
 else

@@ -77,7 +77,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """Somebody was ended before it had its answer."""
+
+
+server = Server(("127.0.0.1", 0), Handler)
 (ROOT / "port.new").write_text(str(server.server_port))
 (ROOT / "port.new").rename(ROOT / "port")
 server.serve_forever()
