@@ -12,7 +12,7 @@ passed=0
 failed=0
 skipped=0
 
-work=$(mktemp -d)
+work=$(mktemp -d /tmp/mayfly-images.XXXXXX) # where the user that runs jobs can get to, too
 server=
 clean_up() {
   [ -z "$server" ] || kill "$server"

@@ -79,6 +79,8 @@ def check(script, parser):
             problem(node, "an empty catch")
         elif node.type == "command" and re.search(r"(?i)ConvertTo-SecureString.*-AsPlainText", text(node)):
             problem(node, "a secure string from plain text")
+    if not script.read_bytes().isascii():
+        problems.append(f"{script.name}: Windows PowerShell takes what is not ASCII for something else")
     for number, line in enumerate(script.read_text().splitlines(), 1):
         if line != line.rstrip():
             problems.append(f"{script.name}:{number}: space at the end of the line")

@@ -1,5 +1,6 @@
 # Waits until the metadata server has this VM's just-in-time configuration, checks the GPU where one is expected, and leaves the
 # configuration where mayfly-runner.ps1, which calls this, looks for it. Throws when there is nothing to run.
+[Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSReviewUnusedParameter', '', Justification = 'functions use them')]
 param(
     [string] $Folder = 'C:\ProgramData\mayfly',
     [string] $Server = 'http://169.254.169.254',
@@ -47,7 +48,7 @@ function Get-Answer([string] $Name) {
     }
     if ($null -eq $response) { return @{ Status = 0; IsGoogle = $false; Text = '' } }
     try {
-        $reader = New-Object System.IO.StreamReader $response.GetResponseStream()
+        $reader = [System.IO.StreamReader]::new($response.GetResponseStream())
         return @{
             Status   = [int] $response.StatusCode
             IsGoogle = $response.Headers['Metadata-Flavor'] -eq 'Google'

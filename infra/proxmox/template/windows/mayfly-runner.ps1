@@ -1,6 +1,7 @@
 # Runs one job: waits for the just-in-time configuration that Mayfly leaves, starts GitHub's runner with it as the user
 # `runner`, and powers the machine off when that ends, however it ends, or when its time is up. Started at boot as SYSTEM, by
 # the scheduled task `mayfly-runner` that install.ps1 makes.
+[Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSReviewUnusedParameter', '', Justification = 'functions use them')]
 param(
     [string] $Folder = 'C:\ProgramData\mayfly',
     [string] $Runner = 'C:\actions-runner',
