@@ -41,6 +41,7 @@ source "googlecompute" "linux" {
   enable_vtpm                     = true
   enable_integrity_monitoring     = true
   ssh_username                    = "packer"
+  ssh_clear_authorized_keys       = true
   metadata                        = { block-project-ssh-keys = "true" }
 
   image_name        = "${var.image_family}-${local.made}"
