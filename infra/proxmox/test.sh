@@ -223,6 +223,7 @@ check "a new token" setup --storage local-lvm --secret-file "$FAKE/second" --new
 check "its secret" test -s "$FAKE/second"
 
 fresh
+# shellcheck disable=SC2016
 check "release 8" env FAKE_PVE=8.4.1 bash -c 'PATH="$1:$PATH" bash "$2" --storage local --secret-file "$FAKE/s" >/dev/null' - "$bin" "$here/setup.sh"
 check "has VM.Monitor" has_line "$FAKE/log" "role add Mayfly --privs $common VM.Monitor VM.PowerMgmt"
 
@@ -252,6 +253,7 @@ check "nothing was done" test ! -s "$FAKE/log"
 image_sha256=$(printf 'an image' | sha256sum | cut -d ' ' -f 1)
 runner_sha256=$(printf 'a runner' | sha256sum | cut -d ' ' -f 1)
 
+# shellcheck disable=SC2120
 template() {
   TMPDIR=$FAKE PATH="$bin:$PATH" bash "$here/template/linux/make-template.sh" --vmid 8000 --storage local-lvm \
     --image-url https://images.example/base.img --image-sha256 "${IMAGE:-$image_sha256}" \
@@ -259,6 +261,7 @@ template() {
 }
 
 fresh
+# shellcheck disable=SC2119
 template || { cat "$FAKE/err"; fail "the template is made"; }
 check "it is a template" same "$(cat "$FAKE/vm-8000")" template
 check "its id is told" has_line "$FAKE/out" "template = 8000"
@@ -281,10 +284,14 @@ check "it says what to do" says "$FAKE/err" "choose another id"
 fresh
 check "root for jobs" template --sudo --packages clang,cmake
 check "by sudo" says "$FAKE/log" 'sudoers.d/mayfly-runner:runner ALL=(ALL) NOPASSWD:ALL'
+zeros=$(printf '0%.0s' {1..64})
 for wrong in IMAGE RUNNER; do
   fresh
-  check "a wrong digest ($wrong)" not env "$wrong=$(printf '0%.0s' {1..64})" bash -c "$(declare -f template); template" 2>/dev/null
+  printf -v "$wrong" %s "$zeros"
+  check "a wrong digest ($wrong)" not template
+  check "is said to be that" says "$FAKE/err" "not $zeros"
   check "nothing is made" not grep -qE '^(create|--)' "$FAKE/log"
+  unset "$wrong"
 done
 fresh
 export FAKE_FULL=1
@@ -328,8 +335,9 @@ hand_over() {
 }
 
 job() {
+  echo "${uptime:-10}.25 20.00" >"$FAKE/uptime"
   MAYFLY_DIR=$FAKE/state MAYFLY_RUNNER_DIR=$FAKE/runner MAYFLY_RUN_DIR=$FAKE/run MAYFLY_UNIT_DIR=$FAKE/units \
-    MAYFLY_RUNNER_USER=$(id -un) PATH="$bin:$PATH" bash "$here/template/linux/mayfly-runner" 2>"$FAKE/err"
+    MAYFLY_UPTIME=$FAKE/uptime MAYFLY_RUNNER_USER=$(id -un) PATH="$bin:$PATH" bash "$here/template/linux/mayfly-runner" 2>"$FAKE/err"
 }
 
 # await COMMAND…: until it succeeds, ten seconds at most
@@ -387,6 +395,14 @@ hand_over $'max-lifetime=7200\n'
 check "a job with a lifetime" job
 check "its deadline" same "$(cat "$FAKE/units/mayfly-deadline.timer.d/lifetime.conf")" $'[Timer]\nOnBootSec=\nOnBootSec=7200'
 check "is in force" same "$(head -n 2 "$FAKE/log")" $'daemon-reload\nrestart mayfly-deadline.timer'
+guest "exec sleep 60"
+hand_over $'max-lifetime=7200\n'
+uptime=7200
+check "a job that takes too long" not job
+uptime=
+check "its time is up" says "$FAKE/err" "max_lifetime is 7200 s"
+check "the machine is powered off" powers_off
+# shellcheck disable=SC2016
 for nonsense in 'max-lifetime=0' 'max-lifetime=6h' 'max-lifetime=$(reboot)' 'max-lifetime=999999999' 'ready'; do
   guest "exit 0"
   hand_over "$nonsense"

@@ -6,17 +6,23 @@ param(
     # Of actions-runner-win-x64-VERSION.zip, from the release's page.
     [Parameter(Mandatory)] [ValidatePattern('^[0-9A-Fa-f]{64}$')] [string] $RunnerSha256,
     # Let jobs be administrators, as on GitHub's own runners.
-    [switch] $Administrator
+    [switch] $Administrator,
+    # Where nobody writes files into the machine: a script that gets the configuration. Without, the QEMU guest agent takes it.
+    [string] $Fetch,
+    # Where to say what happens, beside the log, such as COM1.
+    [ValidatePattern('^(COM[1-9])?$')] [string] $SerialPort
 )
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 3.0
 $folder = 'C:\ProgramData\mayfly'
 $runner = 'C:\actions-runner'
 
-if (-not (Get-Service -Name 'QEMU-GA' -ErrorAction SilentlyContinue)) {
-    throw 'the QEMU guest agent is not installed: run guest-agent\qemu-ga-x86_64.msi from the virtio-win ISO first'
+if (-not $Fetch) {
+    if (-not (Get-Service -Name 'QEMU-GA' -ErrorAction SilentlyContinue)) {
+        throw 'the QEMU guest agent is not installed: run guest-agent\qemu-ga-x86_64.msi from the virtio-win ISO first'
+    }
+    Set-Service -Name 'QEMU-GA' -StartupType Automatic
 }
-Set-Service -Name 'QEMU-GA' -StartupType Automatic
 
 # The runner, by its digest.
 $archive = Join-Path $env:TEMP "actions-runner-win-x64-$RunnerVersion.zip"
@@ -39,12 +45,18 @@ if ($Administrator) { New-Item -ItemType File -Path (Join-Path $folder 'administ
 
 $shell = "$env:SystemRoot\System32\WindowsPowerShell\v1.0\powershell.exe"
 $flags = '-NoProfile -NonInteractive -ExecutionPolicy Bypass -File'
+$arguments = "$flags $folder\mayfly-runner.ps1"
+if ($Fetch) {
+    Copy-Item $Fetch $folder -Force
+    $arguments += " -Fetch $folder\$(Split-Path $Fetch -Leaf)"
+}
+if ($SerialPort) { $arguments += " -SerialPort $SerialPort" }
 $settings = New-ScheduledTaskSettingsSet -AllowStartIfOnBatteries -DontStopIfGoingOnBatteries `
     -ExecutionTimeLimit ([TimeSpan]::Zero) -MultipleInstances IgnoreNew
 $system = New-ScheduledTaskPrincipal -UserId 'S-1-5-18' -LogonType ServiceAccount -RunLevel Highest
 $boot = New-ScheduledTaskTrigger -AtStartup
 
-$wait = New-ScheduledTaskAction -Execute $shell -Argument "$flags $folder\mayfly-runner.ps1"
+$wait = New-ScheduledTaskAction -Execute $shell -Argument $arguments
 Register-ScheduledTask -TaskName 'mayfly-runner' -Action $wait -Trigger $boot -Principal $system -Settings $settings -Force |
     Out-Null
 # Should that one fail or be ended by a job.
