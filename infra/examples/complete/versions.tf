@@ -10,5 +10,10 @@ terraform {
       source  = "hashicorp/google"
       version = ">= 6.0"
     }
+    # Only the module uses it; named here so that the test can mock it.
+    archive = {
+      source  = "hashicorp/archive"
+      version = ">= 2.4"
+    }
   }
 }

@@ -16,10 +16,10 @@ locals {
       api_url         = jsonencode(var.github.api_url)
       webhook_secrets = "[${join(", ", local.places.webhook_secrets)}]"
     },
-    { for app in var.github.app[*] : "app" => join(", ", concat(
-      ["{ client_id = ${jsonencode(app.client_id)}", "private_key = { ${local.places.app[0]} }"],
+    { for app in var.github.app[*] : "app" => "{ ${join(", ", concat(
+      ["client_id = ${jsonencode(app.client_id)}", "private_key = { ${local.places.app[0]} }"],
       [for id in app.installation_id[*] : "installation_id = ${id}"],
-    )) if app != null },
+    ))} }" },
     { for place in local.places.token : "token" => "{ ${place} }" },
     { for url in var.github.webhook_url[*] : "webhook_url" => jsonencode(url) },
   )

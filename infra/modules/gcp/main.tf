@@ -145,13 +145,13 @@ resource "google_compute_network" "this" {
 
 # Google lets nothing in where no rule says so; this says it where a person looks for it, before any other rule.
 resource "google_compute_firewall" "nothing_in" {
-  project            = var.project
-  name               = "${local.name}-nothing-in"
-  description        = "Runners are asked for nothing, not by each other either"
-  network            = google_compute_network.this.name
-  direction          = "INGRESS"
-  priority           = 0
-  source_ranges      = ["0.0.0.0/0"]
+  project       = var.project
+  name          = "${local.name}-nothing-in"
+  description   = "Runners are asked for nothing, not by each other either"
+  network       = google_compute_network.this.name
+  direction     = "INGRESS"
+  priority      = 0
+  source_ranges = ["0.0.0.0/0"]
 
   deny {
     protocol = "all"

