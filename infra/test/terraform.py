@@ -50,6 +50,7 @@ def main():
         print(terraform.run(copy, "version").splitlines()[0])
         terraform.run(copy, "fmt", "-check", "-diff", "-recursive")
         print("formatted: all")
+        bites(terraform, pathlib.Path(folder) / "wrong")
         modules = [copy, *sorted((copy / "modules").iterdir()), *(copy / "examples" / name for name in EXAMPLES)]
         for module in modules:
             terraform.run(module, "init", "-backend=false", "-input=false")
@@ -101,6 +102,32 @@ class Terraform:
         if done.returncode != 0 and not may_fail:
             sys.exit(f"terraform {' '.join(arguments)} in {folder.name}:\n{done.stdout}{done.stderr}")
         return done.stdout
+
+
+# What the schemas must refuse, and the word that says why.
+WRONG = (
+    ("Unsupported argument", 'resource "aws_sqs_queue" "x" {\n  nmae = "x"\n}'),
+    ("Missing required argument", 'resource "aws_iam_role" "x" {\n  name = "x"\n}'),
+    ("Unsupported block type", 'resource "aws_dynamodb_table" "x" {\n  name = "x"\n  tll {}\n}'),
+    ("Too many ttl blocks", 'resource "aws_dynamodb_table" "x" {\n  name = "x"\n  ttl {}\n  ttl {}\n}'),
+    ("Insufficient disk blocks", 'resource "google_compute_instance_template" "x" {\n  machine_type = "n1"\n}'),
+    ("Incorrect attribute value type", 'resource "aws_lambda_function" "x" {\n  function_name = "x"\n  role = "x"\n  memory_size = "much"\n}'),
+    ("Unsupported attribute", 'data "aws_region" "x" {}\noutput "x" {\n  value = data.aws_region.x.nmae\n}'),
+    ("Invalid resource type", 'resource "aws_sqs_quwue" "x" {}'),
+)
+
+
+def bites(terraform, folder):
+    """The check itself is tried: what is wrong must be refused."""
+    folder.mkdir()
+    shutil.copy(INFRA / "versions.tf", folder)
+    terraform.run(folder, "init", "-backend=false", "-input=false")
+    for why, text in WRONG:
+        (folder / "main.tf").write_text(text)
+        said = terraform.run(folder, "validate", "-json", may_fail=True)
+        if why not in said:
+            sys.exit(f"terraform validate takes what is wrong ({why}):\n{text}\n{said}")
+    print(f"refused, as it should be: {len(WRONG)} wrong configurations")
 
 
 def applied(terraform, module, run):

@@ -35,7 +35,7 @@ locals {
     for key, filter in local.log_metrics : { for function in filter.functions : "${key}_${function}" => merge(filter, { function = function }) }
   ]...)
 
-  # What a person should look at. Each says what it means; `period` and `for` are in seconds and periods.
+  # What a person should look at.
   function_alarms = {
     for alarm in flatten([
       for function, name in var.functions : [
@@ -56,7 +56,7 @@ locals {
   }
   log_alarms = {
     jobs-wait = {
-      description = "A job has waited for more than ${var.job_wait_seconds} s. The sweeper's report and `mayfly status` say why."
+      description = "A job has waited for more than ${var.job_wait_seconds} s. The sweeper's report, and the timeline of the job's item in the table, say why."
       metric      = "JobWaitSeconds"
       statistic   = "Maximum"
       threshold   = var.job_wait_seconds
@@ -191,7 +191,7 @@ resource "aws_cloudwatch_dashboard" "this" {
         {
           title   = "Errors and throttles"
           stat    = "Sum"
-          metrics = flatten([for function, name in var.functions : [for metric in ["Errors", "Throttles"] : [{ list = ["AWS/Lambda", metric, "FunctionName", name] }]]])[*].list
+          metrics = concat([for metric in ["Errors", "Throttles"] : [for name in values(var.functions) : ["AWS/Lambda", metric, "FunctionName", name]]]...)
         },
         {
           title   = "Duration (ms), slowest"
