@@ -3,14 +3,14 @@ terraform {
   required_version = ">= 1.9"
 
   required_providers {
-    # 6.29: aws_lambda_permission.invoked_via_function_url, which a Function URL needs since October 2025.
+    # With aws_lambda_permission.invoked_via_function_url, which a Function URL needs since October 2025. The oldest versions are tested, and the newest.
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 6.29"
+      version = ">= 6.31"
     }
     google = {
       source  = "hashicorp/google"
-      version = ">= 6.0"
+      version = ">= 6.1"
     }
     archive = {
       source  = "hashicorp/archive"

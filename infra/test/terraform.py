@@ -35,36 +35,61 @@ def main():
     arguments = parser.parse_args()
 
     used = {found for file in sources() for found in USED.findall(file.read_text())}
-    wheels = {path.name.split("-")[0].split("_")[-1]: path for path in CACHE.glob("bindings/*.whl")}
-    described = schemas.load(wheels, used, CACHE / "schemas.json")
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        copy = lay_out(folder)
+        modules = [copy, *sorted((copy / "modules").iterdir()), *(copy / "examples" / name for name in EXAMPLES)]
+        for age in ("oldest", "newest"):
+            described = described_by(age, used)
+            servers, reattach = provider.serve(described, folder)
+            terraform = Terraform(reattach)
+            if age == "oldest":
+                print(terraform.run(copy, "version").splitlines()[0])
+                terraform.run(copy, "fmt", "-check", "-diff", "-recursive")
+                print("formatted: all")
+                are_the_oldest(described)
+            validate(terraform, modules, folder / age)
+            if age == "newest":
+                test(terraform, modules, copy, arguments.write)
+            for server in servers:
+                server.stop(0).wait()
+
+
+def described_by(age, used):
+    wheels = {path.name.split("-")[0].split("_")[-1]: path for path in sorted((CACHE / age).glob("*.whl"))}
+    described = schemas.load(wheels, used, CACHE / f"{age}.json")
     known = {("resource", kind) for schema in described.values() for kind in schema["resources"]}
     known |= {("data", kind) for schema in described.values() for kind in schema["data"]}
     if unknown := sorted(used - known):
         sys.exit(f"no provider has: {unknown}")
-    print("schemas:", ", ".join(f"{name} {schema['version']}" for name, schema in sorted(described.items())), f"({len(known)} types)")
+    print(f"schemas, {age}:", ", ".join(f"{name} {schema['version']}" for name, schema in sorted(described.items())), f"({len(known)} types)")
+    return described
 
-    with tempfile.TemporaryDirectory() as folder:
-        copy = lay_out(pathlib.Path(folder))
-        servers, reattach = provider.serve(described, folder)
-        terraform = Terraform(reattach)
-        print(terraform.run(copy, "version").splitlines()[0])
-        terraform.run(copy, "fmt", "-check", "-diff", "-recursive")
-        print("formatted: all")
-        bites(terraform, pathlib.Path(folder) / "wrong")
-        modules = [copy, *sorted((copy / "modules").iterdir()), *(copy / "examples" / name for name in EXAMPLES)]
-        for module in modules:
-            terraform.run(module, "init", "-backend=false", "-input=false")
-            terraform.run(module, "validate")
-            print("valid:", module.relative_to(copy.parent))
-        for name, module, run, output in FIXTURES:
-            state = applied(terraform, copy / module, run)
-            (CACHE / f"{name}.json").write_text(json.dumps(state))
-            fixture(name, state["outputs"][output]["value"], copy, arguments.write)
-        for module in (module for module in modules if (module / "tests").is_dir()):
-            said = terraform.run(module, "test")
-            print(f"tests of {module.relative_to(copy.parent)}:", said.strip().splitlines()[-1])
-        for server in servers:
-            server.stop(0)
+
+def are_the_oldest(described):
+    """What the modules say they can do with is what they are tried with."""
+    wanted = dict(re.findall(r'source  = "hashicorp/(\w+)"\n\s+version = ">= ([\d.]+)"', (INFRA / "versions.tf").read_text()))
+    tried = {name: ".".join(schema["version"].split(".")[:2]) for name, schema in described.items()}
+    if wanted != tried:
+        sys.exit(f"versions.tf allows {wanted}, and the oldest that is tried is {tried}")
+
+
+def validate(terraform, modules, folder):
+    bites(terraform, folder)
+    for module in modules:
+        terraform.run(module, "init", "-backend=false", "-input=false")
+        terraform.run(module, "validate")
+    print(f"valid: {len(modules)} modules")
+
+
+def test(terraform, modules, copy, write):
+    for name, module, run, output in FIXTURES:
+        state = applied(terraform, copy / module, run)
+        (CACHE / f"{name}.json").write_text(json.dumps(state))
+        fixture(name, state["outputs"][output]["value"], copy, write)
+    for module in (module for module in modules if (module / "tests").is_dir()):
+        said = terraform.run(module, "test")
+        print(f"tests of {module.relative_to(copy.parent)}:", said.strip().splitlines()[-1])
 
 
 def sources():

@@ -4,11 +4,11 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 6.29"
+      version = ">= 6.31"
     }
     google = {
       source  = "hashicorp/google"
-      version = ">= 6.0"
+      version = ">= 6.1"
     }
     # Only the module uses it; named here so that the test can mock it.
     archive = {
