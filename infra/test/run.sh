@@ -2,7 +2,7 @@
 # All checks of infra/: see README.md beside this. Needs Python 3.11 with venv, a package index, and a built `mayfly`
 # (target/debug or target/release, or the one that MAYFLY names). Installs what it needs into .cache beside this.
 #   run.sh            all checks; ends with 1 at the first that fails
-#   run.sh --write    writes the fixtures anew first
+#   run.sh --write    writes fixtures and tables anew first
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=$here/.cache
@@ -46,6 +46,9 @@ step "the table, against the code that makes it"
 
 step "alarms and dashboard, against the log lines in the code"
 "$python" "$here/logs.py"
+
+step "the tables in the READMEs"
+"$python" "$here/docs.py" "$@"
 
 step "the rendered configurations, by Mayfly itself"
 "$python" "$here/accept.py"
