@@ -66,6 +66,13 @@ def of_module(module, files):
             yield f"{where}: variable {name} is not validated"
         if "default" not in body and own.count(f'variable "{name}"') != 1:
             yield f"{where}: variable {name} is declared twice"
+    for block in [block for file in files.values() for block in file.get("locals", [])]:
+        for name in set(block) - {"__is_block__", "__comments__", "__inline_comments__"}:
+            if not re.search(rf"\blocal\.{name}\b", code):
+                yield f"{where}: local {name} is not used"
+    for kind, name in re.findall(r'^data "(\w+)" "(\w+)"', code, re.M):
+        if f"data.{kind}.{name}" not in code:
+            yield f"{where}: data {kind} {name} is not used"
     for check, reason in re.findall(r"checkov:skip=(\w+):?(.*)", code):
         if len(reason.split()) < 2:
             yield f"{where}: {check} is skipped without a reason"

@@ -39,7 +39,7 @@ def main():
         folder = pathlib.Path(folder)
         copy = lay_out(folder)
         modules = [copy, *sorted((copy / "modules").iterdir()), *(copy / "examples" / name for name in EXAMPLES)]
-        for age in ("oldest", "newest"):
+        for place, age in enumerate(("oldest", "newest")):
             described = described_by(age, used)
             servers, reattach = provider.serve(described, folder)
             terraform = Terraform(reattach)
@@ -47,7 +47,7 @@ def main():
                 print(terraform.run(copy, "version").splitlines()[0])
                 terraform.run(copy, "fmt", "-check", "-diff", "-recursive")
                 print("formatted: all")
-                are_the_oldest(described)
+            is_allowed(described, place)
             validate(terraform, modules, folder / age)
             if age == "newest":
                 test(terraform, modules, copy, arguments.write)
@@ -66,12 +66,15 @@ def described_by(age, used):
     return described
 
 
-def are_the_oldest(described):
-    """What the modules say they can do with is what they are tried with."""
-    wanted = dict(re.findall(r'source  = "hashicorp/(\w+)"\n\s+version = ">= ([\d.]+)"', (INFRA / "versions.tf").read_text()))
-    tried = {name: ".".join(schema["version"].split(".")[:2]) for name, schema in described.items()}
-    if wanted != tried:
-        sys.exit(f"versions.tf allows {wanted}, and the oldest that is tried is {tried}")
+def is_allowed(described, place):
+    """What is tried is the least (place 0), or of the last major release (place 1), that the modules say they can do with."""
+    allowed = re.findall(r'source  = "hashicorp/(\w+)"\n\s+version = ">= ([\d.]+), < (\d+)"', (INFRA / "versions.tf").read_text())
+    for name, least, beyond in allowed:
+        major, minor = described[name]["version"].split(".")[:2]
+        if (f"{major}.{minor}", int(major) + 1)[place] != (least, int(beyond))[place]:
+            sys.exit(f"versions.tf allows {name} from {least} to before {beyond}, and {described[name]['version']} is tried")
+    if {name for name, _, _ in allowed} != set(described):
+        sys.exit(f"versions.tf allows {allowed}, and {sorted(described)} are tried")
 
 
 def validate(terraform, modules, folder):

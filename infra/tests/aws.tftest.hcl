@@ -137,6 +137,63 @@ run "endpoint_of_each_kind" {
   }
 }
 
+run "endpoint_of_the_other_kind" {
+  module {
+    source = "./modules/endpoint"
+  }
+  variables {
+    name                = "mayfly-prod"
+    kind                = "http_api"
+    function_name       = "mayfly-prod-webhook"
+    function_invoke_arn = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/x/invocations"
+    log_retention_days  = 30
+  }
+
+  # The function reads events of this format only.
+  assert {
+    condition     = aws_apigatewayv2_integration.this[0].payload_format_version == "2.0"
+    error_message = "The function does not understand what the API sends."
+  }
+
+  assert {
+    condition     = toset(values(aws_apigatewayv2_route.this)[*].route_key) == toset(["POST /webhook", "GET /healthz"]) && aws_apigatewayv2_stage.this[0].name == "$default"
+    error_message = "The API has other paths than the function."
+  }
+
+  assert {
+    condition     = length(aws_lambda_function_url.this) == 0 && length(aws_lambda_permission.url) + length(aws_lambda_permission.url_invoke) == 0
+    error_message = "The function can be called past the API."
+  }
+}
+
+run "every_minute" {
+  module {
+    source = "./modules/schedule"
+  }
+  variables {
+    name          = "mayfly-prod"
+    account       = "123456789012"
+    function_name = "mayfly-prod-sweeper"
+    function_arn  = "arn:aws:lambda:us-east-1:123456789012:function:mayfly-prod-sweeper"
+  }
+
+  assert {
+    condition     = aws_scheduler_schedule.sweep.schedule_expression == "rate(1 minute)" && aws_scheduler_schedule.sweep.target[0].arn == "arn:aws:lambda:us-east-1:123456789012:function:mayfly-prod-sweeper"
+    error_message = "The sweeper is not called every minute."
+  }
+
+  assert {
+    condition     = aws_scheduler_schedule.sweep.target[0].dead_letter_config[0].arn == aws_sqs_queue.dead_letters.arn && aws_lambda_function_event_invoke_config.sweep.destination_config[0].on_failure[0].destination == aws_sqs_queue.dead_letters.arn
+    error_message = "A sweep that fails leaves no letter."
+  }
+
+  # Somebody else's schedule could call the sweeper with this role otherwise.
+  assert {
+    condition     = jsondecode(aws_iam_role.scheduler.assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
+    error_message = "Any account's schedules may use the role."
+  }
+}
+
 run "in_a_vpc" {
   module {
     source = "./modules/function"

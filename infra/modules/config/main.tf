@@ -60,8 +60,9 @@ locals {
 }
 
 data "archive_file" "layer" {
-  type        = "zip"
-  output_path = "${path.root}/.terraform/${var.name}-config.zip"
+  type             = "zip"
+  output_path      = "${path.root}/.terraform/${var.name}-config.zip"
+  output_file_mode = "0644" # The same zip wherever it is made, and readable for the function's user.
 
   dynamic "source" {
     for_each = local.files

@@ -102,6 +102,8 @@ resource "google_project_iam_custom_role" "this" {
   role_id     = "mayfly_${var.deployment}_${each.key}"
   title       = local.titles[each.key]
   permissions = each.value
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_project_iam_member" "ours" {
