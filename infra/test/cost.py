@@ -34,7 +34,7 @@ FREE = {
 }
 
 MAYFLY = {"webhook calls": 3, "webhook s": 10, "sweep s": 2, "write units": 13, "read units": 4, "job KB": 2, "log KB": 6, "out KB": 20}
-SWEEP = {"write units": 1, "read units": 6, "log KB": 0.7, "out KB": 5}
+SWEEP = {"write units": 1, "read units": 3, "log KB": 0.7, "out KB": 5}
 VM = {"e2-small": 0.016751 * 730, "disk, 10 GB balanced": 10 * 0.10, "IPv4 address": 0.005 * 730}
 
 
