@@ -79,6 +79,14 @@ locals {
       ]
     })
   ]
+  # A machine's guests power themselves off after the longest lifetime of the pools that use it. Google does so too, by the pool's own.
+  seconds = { ms = 0.001, s = 1, m = 60, h = 3600, d = 86400 }
+  lifetimes = {
+    for machine in keys(try(var.gcp.machines, {})) : machine => max(concat([1], [
+      for pool in var.pools : ceil(tonumber(regex("^[0-9]+", pool.max_lifetime)) * local.seconds[regex("[a-z]+$", pool.max_lifetime)])
+      if contains(pool.placements[*].machine, machine)
+    ])...)
+  }
   zones = flatten([for pool in var.pools : [for placement in pool.placements : placement.zones if placement.provider == "gcp"]])
 }
 
@@ -96,6 +104,7 @@ module "gcp" {
   deployment  = var.deployment
   project     = var.gcp.project
   machines    = var.gcp.machines
+  lifetimes   = local.lifetimes
   regions     = distinct([for zone in local.zones : join("-", slice(split("-", zone), 0, 2))])
   aws_account = local.account
   aws_roles   = { webhook = module.webhook.role_name, sweeper = module.sweeper.role_name }

@@ -193,7 +193,8 @@ variable "gcp" {
   description = <<-EOT
     The Google Cloud project that VMs are made in, and the machines to make there: each becomes an instance template. `image` is an image, or
     a family (`projects/P/global/images/family/F`: a new image in it is used from the next VM on). `gpu` is `nvidia-tesla-t4` (on N1) or
-    `nvidia-l4` (on G2). `metadata` is added to what the template tells the guest. Null: no Google Cloud.
+    `nvidia-l4` (on G2). `secure_boot` goes with images whose drivers are signed, as those of images/ are. `metadata` is added to what the
+    template tells the guest. Null: no Google Cloud.
   EOT
   type = object({
     project = string
@@ -204,6 +205,7 @@ variable "gcp" {
       gpu_count    = optional(number, 1)
       disk_gb      = optional(number, 100)
       disk_type    = optional(string, "pd-balanced")
+      secure_boot  = optional(bool, true)
       metadata     = optional(map(string), {})
     })), {})
   })

@@ -102,6 +102,32 @@ run "each_function_reads_its_own_secrets" {
   }
 }
 
+run "guests_live_as_long_as_their_pools" {
+  command = plan
+
+  variables {
+    gcp = {
+      project  = "my-project"
+      machines = { shared = { image = "i", machine_type = "e2-standard-4" }, short = { image = "i", machine_type = "e2-standard-4" } }
+    }
+    pools = [
+      for name, lifetime in { a = "90m", b = "1d", c = "1500ms" } : {
+        name                    = name
+        labels                  = [name]
+        organization            = "my-organization"
+        max_runners             = 1
+        max_lifetime            = lifetime
+        placements              = [{ provider = "gcp", machine = name == "c" ? "short" : "shared", zones = ["us-east1-c"] }]
+      }
+    ]
+  }
+
+  assert {
+    condition     = local.lifetimes == { shared = 86400, short = 2 }
+    error_message = "Guests end after ${jsonencode(local.lifetimes)} seconds."
+  }
+}
+
 run "http_api" {
   variables {
     endpoint = "http_api"

@@ -28,12 +28,12 @@ module "mayfly" {
     project = var.gcp_project
     machines = {
       linux-t4 = {
-        image        = "projects/${var.gcp_project}/global/images/family/mayfly-linux"
+        image        = "projects/${var.gcp_project}/global/images/family/mayfly-linux-gpu"
         machine_type = "n1-standard-8"
         gpu          = "nvidia-tesla-t4"
       }
       windows-l4 = {
-        image        = "projects/${var.gcp_project}/global/images/family/mayfly-windows"
+        image        = "projects/${var.gcp_project}/global/images/family/mayfly-windows-gpu"
         machine_type = "g2-standard-8"
         gpu          = "nvidia-l4"
         disk_gb      = 200

@@ -26,7 +26,7 @@ module "mayfly" {
     project = var.gcp_project
     machines = {
       linux-t4 = {
-        image        = "projects/${var.gcp_project}/global/images/family/mayfly-linux"
+        image        = "projects/${var.gcp_project}/global/images/family/mayfly-linux-gpu"
         machine_type = "n1-standard-8"
         gpu          = "nvidia-tesla-t4"
       }

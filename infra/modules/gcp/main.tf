@@ -206,6 +206,7 @@ resource "google_compute_instance_template" "this" {
       block-project-ssh-keys = "true"
       enable-oslogin         = "true"
       serial-port-enable     = "false"
+      max-lifetime           = tostring(var.lifetimes[each.key])
     },
     each.value.metadata,
   )
@@ -238,9 +239,8 @@ resource "google_compute_instance_template" "this" {
     on_host_maintenance = each.value.gpu == null ? "MIGRATE" : "TERMINATE"
   }
 
-  # No secure boot: NVIDIA's driver as the distributions build it is not signed for it.
   shielded_instance_config {
-    enable_secure_boot          = false
+    enable_secure_boot          = each.value.secure_boot
     enable_vtpm                 = true
     enable_integrity_monitoring = true
   }

@@ -22,8 +22,14 @@ variable "machines" {
     gpu_count    = number
     disk_gb      = number
     disk_type    = string
+    secure_boot  = bool
     metadata     = map(string)
   }))
+}
+
+variable "lifetimes" {
+  description = "After how many seconds a guest of each machine powers itself off, if it still runs then."
+  type        = map(number)
 }
 
 variable "aws_account" {

@@ -20,10 +20,11 @@ variables {
   regions     = ["us-east1", "us-central1"]
   aws_account = "123456789012"
   aws_roles   = { webhook = "mayfly-prod-webhook", sweeper = "mayfly-prod-sweeper" }
+  lifetimes   = { t4 = 21600, l4 = 86400, plain = 3600 }
   machines = {
-    t4    = { image = "family/linux", machine_type = "n1-standard-8", gpu = "nvidia-tesla-t4", gpu_count = 2, disk_gb = 100, disk_type = "pd-balanced", metadata = { extra = "yes" } }
-    l4    = { image = "family/windows", machine_type = "g2-standard-8", gpu = "nvidia-l4", gpu_count = 1, disk_gb = 200, disk_type = "pd-ssd", metadata = {} }
-    plain = { image = "family/linux", machine_type = "e2-standard-4", gpu_count = 1, disk_gb = 50, disk_type = "pd-balanced", metadata = {} }
+    t4    = { image = "family/linux", machine_type = "n1-standard-8", gpu = "nvidia-tesla-t4", gpu_count = 2, disk_gb = 100, disk_type = "pd-balanced", secure_boot = true, metadata = { extra = "yes" } }
+    l4    = { image = "family/windows", machine_type = "g2-standard-8", gpu = "nvidia-l4", gpu_count = 1, disk_gb = 200, disk_type = "pd-ssd", secure_boot = false, metadata = {} }
+    plain = { image = "family/linux", machine_type = "e2-standard-4", gpu_count = 1, disk_gb = 50, disk_type = "pd-balanced", secure_boot = false, metadata = {} }
   }
 }
 
@@ -81,7 +82,7 @@ run "machines" {
   }
 
   assert {
-    condition     = google_compute_instance_template.this["t4"].metadata.extra == "yes" && google_compute_instance_template.this["t4"].metadata.serial-port-enable == "false"
+    condition     = google_compute_instance_template.this["t4"].metadata.extra == "yes" && google_compute_instance_template.this["t4"].metadata.serial-port-enable == "false" && google_compute_instance_template.this["l4"].metadata.max-lifetime == "86400"
     error_message = "The machine's metadata is not added to the template's."
   }
 
