@@ -25,6 +25,9 @@ def main():
         problems += of_module(module, files)
     for module, files in parsed.items():
         problems += of_calls(module, files, parsed)
+    for module in modules:
+        if module.parent.name == "examples":
+            problems += of_example(module, parsed[module])
     versions = {(module / "versions.tf").read_text().split("required_version")[1].split("\n")[0] for module in modules}
     if len(versions) != 1:
         problems.append(f"modules want different versions of terraform: {versions}")
@@ -85,6 +88,16 @@ def of_module(module, files):
     for name, body in names(files["outputs.tf"], "output").items():
         if not str(body.get("description", "")).strip('"'):
             yield f"{where}: output {name} has no description"
+
+
+def of_example(module, files):
+    """What a user copies to begin with has every input that is needed, and no other."""
+    where = module.relative_to(state.ROOT)
+    copied = set(hcl2.loads((module / "terraform.tfvars.example").read_text()))
+    variables = names(files["variables.tf"], "variable")
+    needed = {name for name, body in variables.items() if "default" not in body}
+    if not needed <= copied <= set(variables):
+        yield f"{where}: terraform.tfvars.example has {sorted(copied)}, and {sorted(needed)} are needed"
 
 
 def of_calls(module, files, parsed):
