@@ -81,13 +81,14 @@ locals {
   ]
   # A machine's guests power themselves off after the longest lifetime of the pools that use it. Google does so too, by the pool's own.
   seconds = { ms = 0.001, s = 1, m = 60, h = 3600, d = 86400 }
-  lifetimes = {
-    for machine in keys(try(var.gcp.machines, {})) : machine => max(concat([1], [
+  used_for = {
+    for machine in keys(try(var.gcp.machines, {})) : machine => [
       for pool in var.pools : ceil(tonumber(regex("^[0-9]+", pool.max_lifetime)) * local.seconds[regex("[a-z]+$", pool.max_lifetime)])
       if contains(pool.placements[*].machine, machine)
-    ])...)
+    ]
   }
-  zones = flatten([for pool in var.pools : [for placement in pool.placements : placement.zones if placement.provider == "gcp"]])
+  lifetimes = { for machine, seconds in local.used_for : machine => length(seconds) > 0 ? max(seconds...) : 6 * local.seconds.h }
+  zones     = flatten([for pool in var.pools : [for placement in pool.placements : placement.zones if placement.provider == "gcp"]])
 }
 
 module "table" {

@@ -271,6 +271,13 @@ variable "proxmox" {
 
   validation {
     condition = alltrue([
+      for cluster in values(var.proxmox) : cluster.token_secret.ssm == null || can(regex("^/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", cluster.token_secret.ssm))
+    ])
+    error_message = "`token_secret.ssm` must be a parameter's name, such as `/mayfly/proxmox-token`; not the secret, and no ARN."
+  }
+
+  validation {
+    condition = alltrue([
       for cluster in values(var.proxmox) :
       cluster.vmid_range[0] >= 100 && cluster.vmid_range[0] <= cluster.vmid_range[1] && cluster.vmid_range[1] <= 999999999
     ])

@@ -108,7 +108,7 @@ run "guests_live_as_long_as_their_pools" {
   variables {
     gcp = {
       project  = "my-project"
-      machines = { shared = { image = "i", machine_type = "e2-standard-4" }, short = { image = "i", machine_type = "e2-standard-4" } }
+      machines = { shared = { image = "i", machine_type = "e2-standard-4" }, short = { image = "i", machine_type = "e2-standard-4" }, unused = { image = "i", machine_type = "e2-standard-4" } }
     }
     pools = [
       for name, lifetime in { a = "90m", b = "1d", c = "1500ms" } : {
@@ -123,7 +123,7 @@ run "guests_live_as_long_as_their_pools" {
   }
 
   assert {
-    condition     = local.lifetimes == { shared = 86400, short = 2 }
+    condition     = local.lifetimes == { shared = 86400, short = 2, unused = 21600 }
     error_message = "Guests end after ${jsonencode(local.lifetimes)} seconds."
   }
 }

@@ -349,6 +349,14 @@ run "a_token_in_no_place" {
   expect_failures = [var.proxmox]
 }
 
+run "a_token_that_is_no_name" {
+  command = plan
+  variables {
+    proxmox = { lab = { url = "https://pve:8006", token_id = "a@b!c", token_secret = { ssm = "hunter two" }, vmid_range = [9000, 9999] } }
+  }
+  expect_failures = [var.proxmox]
+}
+
 run "vm_ids_backwards" {
   command = plan
   variables {

@@ -170,7 +170,7 @@ resource "google_compute_router" "this" {
   network = google_compute_network.this.name
 }
 
-# VMs have no address of their own. It is paid for by the VM and hour, so it costs nothing while there is none.
+# VMs have no address of their own. Google bills this by the VM and hour, and by what goes through.
 resource "google_compute_router_nat" "this" {
   for_each = google_compute_router.this
 
