@@ -44,7 +44,7 @@ def program():
     built = [state.ROOT / "target" / kind / "mayfly" for kind in ("debug", "release")]
     found = [named] if named else sorted((path for path in built if path.exists()), key=lambda path: -path.stat().st_mtime)
     if not found:
-        sys.exit("no mayfly to try the configurations with: build it (cargo build -p mayfly), or name one by MAYFLY")
+        sys.exit("no mayfly to try the configurations with: build it (cargo build -p cli), or name one by MAYFLY")
     return str(found[0])
 
 
