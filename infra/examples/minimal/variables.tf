@@ -1,0 +1,20 @@
+variable "aws_region" {
+  description = "Where the functions and the table are."
+  type        = string
+  default     = "us-east-1"
+}
+
+variable "gcp_project" {
+  description = "The project that VMs are made in."
+  type        = string
+}
+
+variable "github_client_id" {
+  description = "The GitHub App's client id."
+  type        = string
+}
+
+variable "github_repository" {
+  description = "Where the runners register: owner/name."
+  type        = string
+}

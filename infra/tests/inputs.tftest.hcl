@@ -1,0 +1,454 @@
+# Each validation of the root module's inputs, by an input that it refuses.
+
+mock_provider "aws" {}
+mock_provider "google" {}
+mock_provider "archive" {}
+
+variables {
+  deployment = "prod"
+  zips       = { webhook = "main.tf", sweeper = "main.tf" }
+  github = {
+    webhook_secrets = [{ ssm = "/mayfly/webhook-secret" }]
+    app             = { client_id = "Iv23liEXAMPLE", private_key = { ssm = "/mayfly/app-key" } }
+  }
+  gcp = {
+    project  = "my-project"
+    machines = { t4 = { image = "family/linux", machine_type = "n1-standard-8", gpu = "nvidia-tesla-t4" } }
+  }
+  pools = [{
+    name         = "linux"
+    labels       = ["Linux"]
+    organization = "my-organization"
+    max_runners  = 4
+    placements   = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }]
+  }]
+}
+
+run "these_are_fine" {
+  command = plan
+}
+
+run "a_hyphen_in_the_deployment" {
+  command = plan
+  variables {
+    deployment = "pro-d"
+  }
+  expect_failures = [var.deployment]
+}
+
+run "a_long_deployment" {
+  command = plan
+  variables {
+    deployment = "abcdefghijklmnop"
+  }
+  expect_failures = [var.deployment]
+}
+
+run "no_zip" {
+  command = plan
+  variables {
+    zips = { webhook = "nowhere.zip", sweeper = "main.tf" }
+  }
+  expect_failures = [var.zips]
+}
+
+run "neither_app_nor_token" {
+  command = plan
+  variables {
+    github = { webhook_secrets = [{ ssm = "/w" }] }
+  }
+  expect_failures = [var.github]
+}
+
+run "both_app_and_token" {
+  command = plan
+  variables {
+    github = { webhook_secrets = [{ ssm = "/w" }], app = { client_id = "c", private_key = { ssm = "/k" } }, token = { ssm = "/t" } }
+  }
+  expect_failures = [var.github]
+}
+
+run "no_webhook_secret" {
+  command = plan
+  variables {
+    github = { webhook_secrets = [], app = { client_id = "c", private_key = { ssm = "/k" } } }
+  }
+  expect_failures = [var.github]
+}
+
+run "a_secret_in_two_places" {
+  command = plan
+  variables {
+    github = { webhook_secrets = [{ ssm = "/w", secretsmanager = "w" }], app = { client_id = "c", private_key = { ssm = "/k" } } }
+  }
+  expect_failures = [var.github]
+}
+
+run "a_secret_in_no_place" {
+  command = plan
+  variables {
+    github = { webhook_secrets = [{ ssm = "/w" }], app = { client_id = "c", private_key = {} } }
+  }
+  expect_failures = [var.github]
+}
+
+run "a_secret_that_is_no_name" {
+  command = plan
+  variables {
+    github = { webhook_secrets = [{ ssm = "hunter two" }], app = { client_id = "c", private_key = { ssm = "/k" } } }
+  }
+  expect_failures = [var.github]
+}
+
+run "plain_http" {
+  command = plan
+  variables {
+    github = { api_url = "http://github.example.com", webhook_secrets = [{ ssm = "/w" }], app = { client_id = "c", private_key = { ssm = "/k" } } }
+  }
+  expect_failures = [var.github]
+}
+
+run "a_hook_by_plain_http" {
+  command = plan
+  variables {
+    github = { webhook_url = "http://hooks.example.com", webhook_secrets = [{ ssm = "/w" }], app = { client_id = "c", private_key = { ssm = "/k" } } }
+  }
+  expect_failures = [var.github]
+}
+
+run "no_pool" {
+  command = plan
+  variables {
+    pools = []
+  }
+  expect_failures = [var.pools]
+}
+
+run "two_pools_of_one_name" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }, { name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "a_pools_name" {
+  command = plan
+  variables {
+    pools = [{ name = "Linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "no_labels" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = [], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "no_scope" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "two_scopes" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", enterprise = "e", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "an_unknown_platform" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", platform = "macos", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "no_runners" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 0, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "too_many_runners" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 10000, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "more_warm_than_all" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, min_runners = 5, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "a_wait_without_unit" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", boot_timeout = "10", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "a_wait_of_nothing" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_lifetime = "0h", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "no_placement" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "an_unknown_provider" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "lab", template = 8000 }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "google_that_is_not_given" {
+  command = plan
+  variables {
+    gcp = null
+  }
+  expect_failures = [var.pools]
+}
+
+run "an_unknown_machine" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t5", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "a_machine_and_a_template" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", instance_template = "mine", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "neither_machine_nor_template" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "a_machine_and_a_gpu_type" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", gpu_type = "nvidia-l4", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "no_zone" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4" }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "a_region_for_a_zone" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "no_template_on_proxmox" {
+  command = plan
+  variables {
+    proxmox = { lab = { url = "https://pve:8006", token_id = "a@b!c", token_secret = { ssm = "/p" }, vmid_range = [9000, 9999] } }
+    pools   = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "lab" }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "a_projects_name" {
+  command = plan
+  variables {
+    gcp = { project = "My Project", machines = { t4 = { image = "i", machine_type = "n1-standard-8" } } }
+  }
+  expect_failures = [var.gcp]
+}
+
+run "a_machines_name" {
+  command = plan
+  variables {
+    gcp = { project = "my-project", machines = { t4 = { image = "i", machine_type = "n1-standard-8" }, T5 = { image = "i", machine_type = "n1-standard-8" } } }
+  }
+  expect_failures = [var.gcp]
+}
+
+run "a_gpu_that_does_not_fit_its_machine" {
+  command = plan
+  variables {
+    gcp = { project = "my-project", machines = { t4 = { image = "i", machine_type = "g2-standard-8", gpu = "nvidia-tesla-t4" } } }
+  }
+  expect_failures = [var.gcp]
+}
+
+run "a_cluster_called_gcp" {
+  command = plan
+  variables {
+    proxmox = { gcp = { url = "https://pve:8006", token_id = "a@b!c", token_secret = { ssm = "/p" }, vmid_range = [9000, 9999] } }
+  }
+  expect_failures = [var.proxmox]
+}
+
+run "a_cluster_by_plain_http" {
+  command = plan
+  variables {
+    proxmox = { lab = { url = "http://pve:8006", token_id = "a@b!c", token_secret = { ssm = "/p" }, vmid_range = [9000, 9999] } }
+  }
+  expect_failures = [var.proxmox]
+}
+
+run "a_token_id" {
+  command = plan
+  variables {
+    proxmox = { lab = { url = "https://pve:8006", token_id = "root@pam", token_secret = { ssm = "/p" }, vmid_range = [9000, 9999] } }
+  }
+  expect_failures = [var.proxmox]
+}
+
+run "a_token_in_no_place" {
+  command = plan
+  variables {
+    proxmox = { lab = { url = "https://pve:8006", token_id = "a@b!c", token_secret = {}, vmid_range = [9000, 9999] } }
+  }
+  expect_failures = [var.proxmox]
+}
+
+run "a_token_that_is_no_name" {
+  command = plan
+  variables {
+    proxmox = { lab = { url = "https://pve:8006", token_id = "a@b!c", token_secret = { ssm = "hunter two" }, vmid_range = [9000, 9999] } }
+  }
+  expect_failures = [var.proxmox]
+}
+
+run "vm_ids_backwards" {
+  command = plan
+  variables {
+    proxmox = { lab = { url = "https://pve:8006", token_id = "a@b!c", token_secret = { ssm = "/p" }, vmid_range = [9999, 9000] } }
+  }
+  expect_failures = [var.proxmox]
+}
+
+run "a_ca_and_a_fingerprint" {
+  command = plan
+  variables {
+    proxmox = { lab = { url = "https://pve:8006", token_id = "a@b!c", token_secret = { ssm = "/p" }, ca = "-----BEGIN CERTIFICATE-----", fingerprint = join(":", [for _ in range(32) : "AA"]), vmid_range = [9000, 9999] } }
+  }
+  expect_failures = [var.proxmox]
+}
+
+run "a_ca_that_is_a_path" {
+  command = plan
+  variables {
+    proxmox = { lab = { url = "https://pve:8006", token_id = "a@b!c", token_secret = { ssm = "/p" }, ca = "pve-root-ca.pem", vmid_range = [9000, 9999] } }
+  }
+  expect_failures = [var.proxmox]
+}
+
+run "a_short_fingerprint" {
+  command = plan
+  variables {
+    proxmox = { lab = { url = "https://pve:8006", token_id = "a@b!c", token_secret = { ssm = "/p" }, fingerprint = "AA:BB", vmid_range = [9000, 9999] } }
+  }
+  expect_failures = [var.proxmox]
+}
+
+run "no_subnet" {
+  command = plan
+  variables {
+    vpc = { subnet_ids = [], security_group_ids = ["sg-1"] }
+  }
+  expect_failures = [var.vpc]
+}
+
+run "an_unknown_endpoint" {
+  command = plan
+  variables {
+    endpoint = "alb"
+  }
+  expect_failures = [var.endpoint]
+}
+
+run "a_function_switched_off" {
+  command = plan
+  variables {
+    reserved_concurrency = { webhook = 0 }
+  }
+  expect_failures = [var.reserved_concurrency]
+}
+
+run "a_wait" {
+  command = plan
+  variables {
+    timing = { cooldown = "5 minutes" }
+  }
+  expect_failures = [var.timing]
+}
+
+run "an_action_that_is_no_arn" {
+  command = plan
+  variables {
+    alarms = { actions = ["somebody@example.com"] }
+  }
+  expect_failures = [var.alarms]
+}
+
+run "an_impatient_alarm" {
+  command = plan
+  variables {
+    alarms = { job_wait_seconds = 10 }
+  }
+  expect_failures = [var.alarms]
+}
+
+run "an_odd_period" {
+  command = plan
+  variables {
+    log_retention_days = 42
+  }
+  expect_failures = [var.log_retention_days]
+}
+
+run "an_alias_for_a_key" {
+  command = plan
+  variables {
+    secrets_kms_key_arn = "alias/mine"
+  }
+  expect_failures = [var.secrets_kms_key_arn]
+}
