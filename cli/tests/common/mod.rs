@@ -38,7 +38,7 @@ impl Place {
         Self::with(&configuration(nobody, nobody)).env("GITHUB_TOKEN", "a token for nobody")
     }
 
-    fn with(configuration: &str) -> Self {
+    pub fn with(configuration: &str) -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("mayfly.toml"), configuration).unwrap();
         Self { folder, environment: Vec::new() }.env("WEBHOOK_SECRET", WEBHOOK_SECRET)

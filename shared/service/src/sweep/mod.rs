@@ -53,11 +53,14 @@ impl Mayfly {
         report.postponed = planned.saturating_sub(report.done.len());
         report.calls = self.calls_so_far().since(&before);
         report.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let oldest = report.pools.iter().flat_map(|pool| &pool.jobs).map(|job| job.since).min();
         tracing::info!(
             steps = planned,
             done = report.done.len(),
             postponed = report.postponed,
             vms = report.vms,
+            waiting = report.pools.iter().map(|pool| pool.waiting).sum::<usize>(),
+            waiting_longest_s = oldest.map_or(0, |since| clock::now().duration_since(since).as_secs()),
             failed_sources = report.failed_sources.len(),
             took_ms = report.took_ms,
             "swept"
