@@ -218,13 +218,13 @@ impl Mayfly {
                 self.cool(pool, placement, &created.passed_over).await;
                 Tried::Made(created)
             }
-            Err(error) => match self.not_created(errand, placement, error).await {
-                Tried::PassedOver(passed) => {
-                    let placed = told.place.into_inner().unwrap_or_else(PoisonError::into_inner);
-                    Tried::PassedOver(Passed { placed, ..passed })
+            Err(error) => {
+                let mut tried = self.not_created(errand, placement, error).await;
+                if let Tried::PassedOver(passed) = &mut tried {
+                    passed.placed = told.place.into_inner().unwrap_or_else(PoisonError::into_inner);
                 }
-                tried => tried,
-            },
+                tried
+            }
         }
     }
 
