@@ -22,6 +22,7 @@ pub enum Command {
     Serve(ServeArgs),
     Demo(DemoArgs),
     Drain(DrainArgs),
+    Init(Box<InitArgs>),
     /// The DynamoDB table in which Mayfly keeps its state
     Table {
         #[command(subcommand)]
@@ -107,6 +108,68 @@ pub struct DrainArgs {
     /// How long to wait at most; exit code 1 when it passes, and the pool stays drained
     #[arg(long, value_name = "DURATION", default_value = "6h", value_parser = duration, requires = "wait")]
     pub timeout: Duration,
+}
+
+/// Write a commented configuration for one pool on Google Cloud
+///
+/// From these flags, which are those of scalers built on GitHub's scale sets; what is missing is asked for at the terminal. No
+/// secret is written: the configuration names where each one is. An existing file is left as it is.
+#[derive(Debug, clap::Args)]
+pub struct InitArgs {
+    /// Where runners register: https://github.com/ORGANIZATION, …/OWNER/REPOSITORY or …/enterprises/ENTERPRISE
+    #[arg(long)]
+    pub url: Option<String>,
+    /// The pool's name; also its label, where --labels gives none
+    #[arg(long)]
+    pub name: Option<String>,
+    /// What jobs name in `runs-on`
+    #[arg(long, value_delimiter = ',')]
+    pub labels: Vec<String>,
+    /// The runner group, by its name
+    #[arg(long, default_value = "default")]
+    pub runner_group: String,
+    /// The most runners there are at a time
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub max_runners: u16,
+    /// So many stand ready at all times
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub min_runners: u16,
+    /// linux or windows
+    #[arg(long, default_value = "linux", value_parser = ["linux", "windows"])]
+    pub platform: String,
+    /// The Google Cloud project
+    #[arg(long, value_name = "PROJECT")]
+    pub gcp_project: Option<String>,
+    /// The zones, in the order in which they are tried
+    #[arg(long, value_name = "ZONES", value_delimiter = ',')]
+    pub gcp_zones: Vec<String>,
+    /// The instance template
+    #[arg(long, value_name = "TEMPLATE")]
+    pub gcp_instance_template: Option<String>,
+    /// The GPU whose quota is looked at, such as nvidia-tesla-t4; none for none
+    #[arg(long, value_name = "TYPE", default_value = "none")]
+    pub gcp_gpu_type: String,
+    /// The GitHub App's client id
+    #[arg(long, value_name = "ID")]
+    pub app_client_id: Option<String>,
+    /// The App's installation; without it each delivery tells its own
+    #[arg(long, value_name = "ID")]
+    pub app_installation_id: Option<u64>,
+    /// The file with the App's private key
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    pub app_private_key: Option<String>,
+    /// Use a personal access token, from the variable GITHUB_TOKEN; a value that is given here is not written
+    #[arg(long, value_name = "TOKEN", num_args = 0..=1, default_missing_value = "", conflicts_with = "app_client_id")]
+    pub token: Option<String>,
+    /// The deployment's name: a letter, then up to 14 letters and digits
+    #[arg(long, value_name = "NAME", default_value = "prod")]
+    pub deployment: String,
+    /// The file to write
+    #[arg(long, value_name = "FILE", default_value = "mayfly.toml")]
+    pub out: PathBuf,
+    /// Write it even where it is there already
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Debug, Subcommand)]

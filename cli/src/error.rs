@@ -71,6 +71,9 @@ pub enum Error {
         /// What ended the waiting, and how things stand.
         why: String,
     },
+    /// No configuration can be written from what was given.
+    #[error("{0}")]
+    Init(String),
     /// The demo's world is not as it should be at the end.
     #[error("the demo failed: {0}")]
     Demo(String),

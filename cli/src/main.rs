@@ -1,4 +1,4 @@
-//! `mayfly`: everything on one machine, a demo that needs no account, draining a pool, and the table.
+//! `mayfly`: everything on one machine, a demo that needs no account, a first configuration, draining a pool, and the table.
 
 mod args;
 mod demo;
@@ -6,6 +6,7 @@ mod drain;
 mod engine;
 mod error;
 mod host;
+mod init;
 mod proxy;
 mod serve;
 mod signals;
@@ -41,6 +42,7 @@ fn run(args: Args) -> Result<(), Error> {
             Command::Serve(serve) => serve::run(serve).await,
             Command::Demo(demo) => demo::run(demo).await,
             Command::Drain(args) => drain::run(args).await,
+            Command::Init(args) => init::run(args),
             Command::Table { command: TableCommand::Create } => table::create().await,
         }
     });
