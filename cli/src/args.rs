@@ -116,7 +116,7 @@ pub struct DrainArgs {
 /// secret is written: the configuration names where each one is. An existing file is left as it is.
 #[derive(Debug, clap::Args)]
 pub struct InitArgs {
-    /// Where runners register: https://github.com/ORGANIZATION, …/OWNER/REPOSITORY or …/enterprises/ENTERPRISE
+    /// Where runners register: `https://github.com/ORGANIZATION`, `…/OWNER/REPOSITORY` or `…/enterprises/ENTERPRISE`
     #[arg(long)]
     pub url: Option<String>,
     /// The pool's name; also its label, where --labels gives none
