@@ -153,10 +153,10 @@ pub struct InitArgs {
     #[arg(long, value_name = "ID")]
     pub app_client_id: Option<String>,
     /// The App's installation; without it each delivery tells its own
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "token")]
     pub app_installation_id: Option<u64>,
     /// The file with the App's private key
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, conflicts_with = "token")]
     pub app_private_key: Option<String>,
     /// Use a personal access token, from the variable GITHUB_TOKEN; a value that is given here is not written
     #[arg(long, value_name = "TOKEN", num_args = 0..=1, default_missing_value = "", conflicts_with = "app_client_id")]

@@ -116,13 +116,19 @@ fn scope(url: &str) -> Result<(String, String), Error> {
     };
     let rest = url.strip_prefix("https://").ok_or_else(wrong)?.trim_end_matches('/');
     let (host, path) = rest.split_once('/').ok_or_else(wrong)?;
-    let api = match host {
+    if host.contains('@') {
+        return Err(Error::Init("--url: no name and no password belong into it".to_owned()));
+    }
+    let host = host.to_lowercase();
+    let path = path.trim_end_matches(".git");
+    let api = match host.as_str() {
         "github.com" | "www.github.com" => "https://api.github.com".to_owned(),
         host if host.ends_with(".ghe.com") => format!("https://api.{host}"),
         host => format!("https://{host}/api/v3"),
     };
     let parts: Vec<&str> = path.split('/').collect();
     let scope = match parts.as_slice() {
+        ["enterprises" | "orgs"] | ["orgs", _] => return Err(wrong()),
         ["enterprises", slug] => format!("enterprise = {}", quoted(slug)),
         [organization] if !organization.is_empty() => format!("organization = {}", quoted(organization)),
         [owner, name] => format!("repository = {}", quoted(&format!("{owner}/{name}"))),
@@ -202,6 +208,10 @@ fn text(args: &InitArgs) -> Result<String, Error> {
 
 /// How GitHub knows us. No secret is written: only where it is.
 fn login(args: &InitArgs) -> Result<String, Error> {
+    if args.app_client_id.is_none() && (args.app_private_key.is_some() || args.app_installation_id.is_some())
+    {
+        return Err(Error::Init("--app-client-id must be given with the App's other flags".to_owned()));
+    }
     let Some(client_id) = &args.app_client_id else {
         return Ok(
             "token = { env = \"GITHUB_TOKEN\" }   # a personal access token; better is an App: app = { … }"
@@ -241,7 +251,7 @@ mod tests {
     fn where_runners_register_is_read_from_the_url() {
         for (url, expected, api) in [
             ("https://github.com/my-org", "organization = \"my-org\"", "https://api.github.com"),
-            ("https://github.com/me/mine/", "repository = \"me/mine\"", "https://api.github.com"),
+            ("https://GitHub.com/me/mine.git", "repository = \"me/mine\"", "https://api.github.com"),
             ("https://github.com/enterprises/big", "enterprise = \"big\"", "https://api.github.com"),
             ("https://big.ghe.com/org", "organization = \"org\"", "https://api.big.ghe.com"),
             ("https://git.example.com/org", "organization = \"org\"", "https://git.example.com/api/v3"),
@@ -254,6 +264,8 @@ mod tests {
             "https://github.com",
             "https://github.com/",
             "https://github.com/a/b/c",
+            "https://github.com/orgs/mine",
+            "https://github.com/enterprises/",
         ] {
             assert!(scope(url).is_err(), "{url}");
         }

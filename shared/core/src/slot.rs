@@ -142,10 +142,12 @@ pub enum SlotEvent {
         /// Its runner, which was registered before.
         runner_id: RunnerId,
     },
-    /// The place took the create, and then came to no VM: another kind of place is to be tried.
+    /// The place took the create, and then came to no VM: it is to be tried again, or elsewhere.
     Unplaced {
         /// Where it was to be; an event for any other place is refused.
         vm: VmPlace,
+        /// The lease of whoever says so, on a VM that is made in steps.
+        held: Option<Timestamp>,
     },
     /// What happens to a VM that is made in steps.
     Making(Making),
@@ -232,7 +234,8 @@ impl SlotEvent {
         match self {
             Self::Placed { .. } => &[Reserved, Creating, Booting],
             Self::Making(making) => making.allowed_in(),
-            Self::Unplaced { .. } | Self::Online => &[Booting],
+            Self::Unplaced { held: None, .. } | Self::Online => &[Booting],
+            Self::Unplaced { held: Some(_), .. } => &[Creating],
             Self::Started { .. } => &[Reserved, Creating, Booting, Idle, Busy],
             Self::Ended => &[Reserved, Creating, Booting, Idle, Busy],
             Self::Retired => &[Reserved, Creating, Booting, Idle],
@@ -306,8 +309,8 @@ impl Slot {
                 let machine = Machine { vm: vm.clone(), runner_id: Some(*runner_id) };
                 (self.purpose, Phase::Booting { machine, since: now })
             }
-            SlotEvent::Unplaced { vm } => {
-                if machine.is_none_or(|machine| machine.vm != *vm) {
+            SlotEvent::Unplaced { vm, held } => {
+                if machine.is_none_or(|machine| machine.vm != *vm) || self.lease() != *held {
                     return Err(Refused { phase: kind });
                 }
                 (self.purpose, Phase::Reserved)

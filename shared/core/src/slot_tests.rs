@@ -27,7 +27,8 @@ one_of_each! { all_phases: Slot =
 
 one_of_each! { all_events: SlotEvent =
     SlotEvent::Placed { .. } => SlotEvent::Placed { vm: machine().vm, runner_id: RunnerId(5) },
-    SlotEvent::Unplaced { .. } => SlotEvent::Unplaced { vm: machine().vm },
+    SlotEvent::Unplaced { held: None, .. } => unplaced(None),
+    SlotEvent::Unplaced { held: Some(_), .. } => unplaced(Some(at(5))),
     SlotEvent::Making(Making::Step { held: None, .. }) => making(None),
     SlotEvent::Making(Making::Step { held: Some(_), .. }) => making(Some(at(5))),
     SlotEvent::Making(Making::TakenUp { .. }) => SlotEvent::Making(Making::TakenUp { leased_until: at(40) }),
@@ -48,6 +49,10 @@ fn watched() -> Slot {
 /// Busy with a job that is not known, instead of the one that it was meant for.
 fn taken() -> Slot {
     slot(3, 1, idle()).taken(at(5)).unwrap()
+}
+
+fn unplaced(held: Option<Timestamp>) -> SlotEvent {
+    SlotEvent::Unplaced { vm: machine().vm, held }
 }
 
 fn making(held: Option<Timestamp>) -> SlotEvent {
@@ -82,17 +87,17 @@ fn the_table_of_transitions() {
         })
         .collect();
     let expected = [
-        "         placed   unplaced making   goes on  taken up given up handed   online   started  ended    retired  watched  taken",
-        "reserved booting  -        creating -        -        -        -        -        busy     deleting deleting -        -",
-        "creating booting  -        -        creating creating deleting booting  -        busy     deleting deleting -        -",
-        "booting  booting  reserved -        -        -        -        -        idle     busy     deleting deleting -        busy",
-        "idle     -        -        -        -        -        -        -        -        busy     deleting deleting -        busy",
-        "busy     -        -        -        -        -        -        -        -        -        deleting -        -        -",
+        "         placed   unplaced held unp making   goes on  taken up given up handed   online   started  ended    retired  watched  taken",
+        "reserved booting  -        -        creating -        -        -        -        -        busy     deleting deleting -        -",
+        "creating booting  -        reserved -        creating creating deleting booting  -        busy     deleting deleting -        -",
+        "booting  booting  reserved -        -        -        -        -        -        idle     busy     deleting deleting -        busy",
+        "idle     -        -        -        -        -        -        -        -        -        busy     deleting deleting -        busy",
+        "busy     -        -        -        -        -        -        -        -        -        -        deleting -        -        -",
         // With a job that is not known.
-        "busy     -        -        -        -        -        -        -        -        busy     deleting -        -        -",
-        "deleting -        -        -        -        -        -        -        -        -        -        -        deleting -",
+        "busy     -        -        -        -        -        -        -        -        -        busy     deleting -        -        -",
+        "deleting -        -        -        -        -        -        -        -        -        -        -        -        deleting -",
         // Which somebody waits for already.
-        "deleting -        -        -        -        -        -        -        -        -        -        -        -        -",
+        "deleting -        -        -        -        -        -        -        -        -        -        -        -        -        -",
     ];
     assert_eq!(table.len() + 1, expected.len());
     for (row, expected) in table.iter().zip(&expected[1..]) {
@@ -102,12 +107,15 @@ fn the_table_of_transitions() {
 
 #[test]
 fn a_vm_is_only_taken_out_of_the_place_where_it_was_put() {
-    let slot = slot(3, 1, booting());
-    let elsewhere = VmPlace { at: "us-west1-a".into(), ..machine().vm };
-    assert!(slot.apply(&SlotEvent::Unplaced { vm: elsewhere }, at(10)).is_err());
-    let back = slot.apply(&SlotEvent::Unplaced { vm: machine().vm }, at(10)).unwrap();
-    // As if it had not been asked for there: its time runs from when it was taken.
-    assert_eq!(back, Slot { phase: Phase::Reserved, ..slot });
+    for (phase, held) in [(booting(), None), (creating(MakingStep::Starting, 20), Some(at(20)))] {
+        let slot = slot(3, 1, phase);
+        let elsewhere = VmPlace { at: "us-west1-a".into(), ..machine().vm };
+        assert!(slot.apply(&SlotEvent::Unplaced { vm: elsewhere, held }, at(10)).is_err());
+        let back = slot.apply(&unplaced(held), at(10)).unwrap();
+        // As if it had not been asked for there: its time runs from when it was taken.
+        assert_eq!(back, Slot { phase: Phase::Reserved, ..slot.clone() });
+        assert!(slot.apply(&unplaced(Some(at(21))), at(10)).is_err(), "that is another's lease");
+    }
 }
 
 /// The store's conditions are made from `allowed_in`, so it has to say what `apply` does, but for the events that ask

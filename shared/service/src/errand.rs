@@ -45,8 +45,6 @@ pub(crate) struct Errand<'a> {
     pub deadline: Instant,
     /// The same moment, as the lease on a VM that is made in steps says it.
     pub lease: Timestamp,
-    /// Another placement was tried before, and the slot may still say that the VM is there.
-    pub elsewhere: bool,
 }
 
 /// What one placement answered.

@@ -168,7 +168,8 @@ impl Mayfly {
             proxmox.wait_gone(&going, deadline).await
         };
         let left = match Box::pin(gone).await {
-            Ok(Deletion::Gone) => return Ok(()),
+            // As before the clone: whatever is made next, and by whomever, the slot does not say that it is here.
+            Ok(Deletion::Gone) => return self.unplaced(slot, place.clone(), Some(lease)).await,
             Ok(Deletion::UnderWay) => "what there is of it is being deleted".to_owned(),
             Err(error) => error.to_string(),
         };
@@ -227,7 +228,7 @@ impl Mayfly {
         // Whoever was at it before may have handed it over, and not have lived to say so.
         match self.github.find(&pool.scope, slot.runner.as_str(), None, deadline).await {
             Ok(Some(runner)) if runner.online || runner.busy => {
-                self.handed_over(errand, runner.id).await?;
+                self.handed_over(errand, place, runner.id).await?;
                 return Ok("its runner is online already".to_owned());
             }
             Ok(_) => {}
@@ -298,7 +299,7 @@ impl Mayfly {
         };
         let jit_config = &registration.jit_config;
         Box::pin(proxmox.hand_over(place, pool.platform, jit_config, pool.max_lifetime, deadline)).await?;
-        if self.handed_over(errand, registration.runner_id).await? {
+        if self.handed_over(errand, place, registration.runner_id).await? {
             return Ok(());
         }
         // GitHub refuses when it is busy: then it serves, whoever has the slot.
@@ -307,7 +308,12 @@ impl Mayfly {
     }
 
     /// Writes down that a guest has all that its runner needs; `false` where the slot is somebody else's by now.
-    async fn handed_over(&self, errand: Errand<'_>, runner_id: RunnerId) -> Result<bool, StoreError> {
+    async fn handed_over(
+        &self,
+        errand: Errand<'_>,
+        place: &VmPlace,
+        runner_id: RunnerId,
+    ) -> Result<bool, StoreError> {
         let Errand { slot, lease, .. } = errand;
         let event = SlotEvent::Making(Making::HandedOver { runner_id, held: lease });
         if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? != Moved::No {
@@ -317,9 +323,11 @@ impl Mayfly {
         // has handed the VM over meanwhile, that one's registration counts.
         let still = self.ledger.slot_of(&slot.runner).await?;
         Ok(still.is_some_and(|slot| {
-            let registered = slot.phase.machine().and_then(|machine| machine.runner_id);
+            let machine = slot.phase.machine();
+            let registered = machine.and_then(|machine| machine.runner_id);
             let busy = matches!(slot.phase, Phase::Busy { .. });
-            (busy && registered.is_none()) || registered == Some(runner_id)
+            let is_here = machine.is_none_or(|machine| machine.vm.is_same_vm(place));
+            is_here && ((busy && registered.is_none()) || registered == Some(runner_id))
         }))
     }
 
@@ -385,7 +393,7 @@ impl Mayfly {
         let left = Duration::try_from(end.duration_since(clock::now())).unwrap_or_default();
         let patience = self.policy.timing.step_timeout / SWEEP_PART;
         let deadline = turn.deadline.min(Instant::now() + patience.min(left).max(SWEEP_LEAST));
-        Errand { pool, slot, want: Want::Warm, deadline, elsewhere: false, lease: clock::moment_of(deadline) }
+        Errand { pool, slot, want: Want::Warm, deadline, lease: clock::moment_of(deadline) }
     }
 }
 

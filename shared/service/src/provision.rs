@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use jiff::Timestamp;
 use mayfly_core::gate::PoolState;
 use mayfly_core::ids::RunnerId;
 use mayfly_core::job::Moment;
@@ -63,8 +64,7 @@ impl Mayfly {
     ) -> Provisioned {
         // A sweep takes the slot up after `step_timeout`: whoever is at it has stopped well before.
         let deadline = turn.deadline.min(Instant::now() + self.policy.timing.step_timeout.mul_f64(0.75));
-        let errand =
-            Errand { pool, slot, want, deadline, elsewhere: false, lease: clock::moment_of(deadline) };
+        let errand = Errand { pool, slot, want, deadline, lease: clock::moment_of(deadline) };
         let first = self.placements(pool).next().map(|(_, at)| at);
         // A VM that is made in steps gets its registration with the last one, so that it is fresh then; only what would be
         // refused is looked at before.
@@ -134,24 +134,26 @@ impl Mayfly {
         state: &PoolState,
     ) -> Answered {
         let (mut passed_over, mut reasons) = (Vec::new(), BTreeSet::new());
-        let (mut elsewhere, mut placed) = (false, None);
+        let mut placed = None;
         for (placement, at) in self.placements(errand.pool) {
+            // By the clock on the wall: that of a process which was frozen may have stood still.
+            if !passed_over.is_empty() && clock::now() > errand.lease {
+                return Answered::Settled(Self::unclear(errand, TAKEN_OVER.to_owned()));
+            }
             if let Some(place) = placed.take()
-                && let Err(why) = self.unplaced(errand.slot, place).await
+                && let Err(why) = self.unplaced(errand.slot, place, None).await
             {
                 return Answered::Settled(Self::unclear(errand, why));
             }
             let cooling = state.cooling_at(placement.provider.as_str(), clock::now());
             let tried = match at {
                 At::Gcp(gcp, kind) => {
-                    let errand = Errand { elsewhere, ..errand };
                     self.try_gcp(errand, (placement, gcp, kind), registration, &cooling).await
                 }
                 At::Proxmox(proxmox, kind) => {
                     self.make_in_steps(errand, (placement, proxmox, kind), registration, &cooling).await
                 }
             };
-            elsewhere |= matches!(at, At::Proxmox(..));
             match tried {
                 Tried::Made(created) => {
                     if state.creates.is_some() {
@@ -200,7 +202,6 @@ impl Mayfly {
             jit_config: &registration.jit_config,
             max_lifetime: pool.max_lifetime,
             deadline,
-            elsewhere: errand.elsewhere,
         };
         let told = Told::default();
         let runner_id = registration.runner_id;
@@ -269,8 +270,13 @@ impl Mayfly {
 
     /// Takes back that a VM is to be in a place which came to nothing, so that the next placement finds the slot as the
     /// first one did. Where somebody has gone on from there meanwhile, the slot is that one's business.
-    async fn unplaced(&self, slot: &Slot, vm: VmPlace) -> Result<(), String> {
-        let event = SlotEvent::Unplaced { vm };
+    pub(crate) async fn unplaced(
+        &self,
+        slot: &Slot,
+        vm: VmPlace,
+        held: Option<Timestamp>,
+    ) -> Result<(), String> {
+        let event = SlotEvent::Unplaced { vm, held };
         let undone = async {
             if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? != Moved::No {
                 return Ok(true);

@@ -1,8 +1,8 @@
 //! VMs that are made in steps, and placements that say how much room they have.
 
 use super::super::fixtures::{
-    LATER, assigned, at, booting, busy, creating, deployment, job, lab_pool, planned_with, policy, provider,
-    retire, running, scope, seen, slot, unknown, vm, waiting, with_job, with_runners, world,
+    LATER, assigned, at, booting, busy, creating, deployment, idle, job, lab_pool, planned_with, policy,
+    provider, retire, running, scope, seen, slot, unknown, vm, waiting, with_job, with_runners, world,
 };
 use super::super::{Action, Next, Observed, Plan, SeenRunner, VmState, World, plan};
 use crate::gate::PoolState;
@@ -79,6 +79,20 @@ fn a_vm_that_was_off_before_it_was_started_is_not_taken_for_one_that_has_ended()
             assert_eq!(deleted.is_some_and(|step| step.why.ends_with(ended)), is_over, "{slot:?}");
             assert!(is_over || plan.steps.is_empty(), "{plan:?}");
         }
+    }
+}
+
+#[test]
+fn a_warm_vm_that_was_off_before_it_was_started_is_counted() {
+    for mut phase in [booting(), idle()] {
+        if let Phase::Idle { since, .. } | Phase::Booting { since, .. } = &mut phase {
+            *since = at(LATER - 5);
+        }
+        let purpose = Purpose::Spare { since: at(LATER - 60) };
+        let warm = Slot { purpose, reserved_at: at(LATER - 60), ..slot(1, 1, phase) };
+        let pool = Pool { min_runners: 1, ..lab_pool() };
+        let plan = planned_with(pool, &of(&warm, vec![vm(1, VmState::Stopped)]));
+        assert!(plan.steps.is_empty(), "no second one is made: {plan:?}");
     }
 }
 

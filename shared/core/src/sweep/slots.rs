@@ -8,7 +8,7 @@ use super::plan::Action;
 use super::pool::{Claim, PoolPlanner};
 use super::world::{Presence, Sighting, Vm, VmState};
 use crate::event::Change;
-use crate::ids::JobId;
+use crate::ids::{JobId, ProviderName};
 use crate::job::JobState;
 use crate::making::MakingStep;
 use crate::slot::{Phase, Purpose, Slot, earlier, later};
@@ -73,8 +73,13 @@ impl<'a> PoolPlanner<'a, '_> {
     }
 
     fn is_made_in_steps(&self, vm: &Vm) -> bool {
+        self.has_steps(&vm.place.provider)
+    }
+
+    /// Whether a provider makes VMs in steps.
+    fn has_steps(&self, provider: &ProviderName) -> bool {
         let mut placements = self.pool.placements.iter();
-        placements.any(|placement| placement.provider == vm.place.provider && placement.proxmox().is_some())
+        placements.any(|placement| placement.provider == *provider && placement.proxmox().is_some())
     }
 
     /// A VM that is made in steps: it is taken further where nobody is at it, as long as there is time for it.
@@ -147,7 +152,7 @@ impl<'a> PoolPlanner<'a, '_> {
             Sighting::Gone(_) => return self.release(slot, "its VM vanished"),
             Sighting::There(vm) if vm.state != VmState::Running => {
                 if self.may_run_by_now(slot, vm) {
-                    return self.leave(slot, OFF_BEFORE);
+                    return self.stays(slot, OFF_BEFORE);
                 }
                 return self.stopped_early(slot);
             }
@@ -359,9 +364,13 @@ impl<'a> PoolPlanner<'a, '_> {
         slot.since() <= earlier(self.now, wait)
     }
 
-    /// Whether its runner should have been seen by GitHub by now.
+    /// Whether its runner should have been seen by GitHub by now. A VM that is made in steps was asked for long before it
+    /// was handed over.
     fn is_overdue(&self, slot: &Slot) -> bool {
-        later(slot.reserved_at, self.pool.boot_timeout) <= self.now
+        let in_steps = slot.phase.machine().is_some_and(|machine| self.has_steps(&machine.vm.provider));
+        let booting = matches!(slot.phase, Phase::Booting { .. });
+        let asked_for = if booting && in_steps { slot.reserved_at } else { slot.since() };
+        later(asked_for, self.pool.boot_timeout) <= self.now
     }
 
     /// Whether a VM that was listed as off may have been started since: one that is made in steps is off at first, and its

@@ -73,6 +73,21 @@ fn a_boot_that_takes_too_long_is_replaced_and_counts_as_failed() {
     }
 }
 
+/// Zones that were tried before are not held against the one that took it.
+#[test]
+fn boot_timeout_counts_from_when_the_create_was_accepted() {
+    let mut phase = booting();
+    if let Phase::Booting { since, .. } = &mut phase {
+        *since = at(80);
+    }
+    let slow = Slot { reserved_at: at(0), ..slot(0, 1, phase) };
+    let mut world = with_job(with_one(&slow, None), 1, assigned(0));
+    world.now = at(679);
+    assert_eq!(actions(&world), NONE);
+    world.now = at(680);
+    assert!(matches!(actions(&world).as_slice(), [Action::Retire { .. }]));
+}
+
 #[test]
 fn a_booting_spare_has_boot_timeout_as_well() {
     let warm = |now| {

@@ -34,8 +34,6 @@ pub struct VmOrder<'a> {
     pub max_lifetime: Duration,
     /// Until when there is time for it.
     pub deadline: Instant,
-    /// The slot may say that the VM is in another place, which was tried before.
-    pub elsewhere: bool,
 }
 
 /// A create that the provider accepted.

@@ -94,7 +94,10 @@ fn condition(event: &SlotEvent) -> &'static str {
         SlotEvent::Watched { .. } => " AND (attribute_not_exists(watched_until) OR watched_until < :now)",
         // A busy runner's job is filled in where it is not known.
         SlotEvent::Started { .. } => " AND (phase <> :busy OR attribute_exists(spare_since))",
-        SlotEvent::Unplaced { .. } => " AND provider = :provider AND vm_at = :at",
+        SlotEvent::Unplaced { held: None, .. } => " AND provider = :provider AND vm_at = :at",
+        SlotEvent::Unplaced { held: Some(_), .. } => {
+            " AND provider = :provider AND vm_at = :at AND leased_until = :held"
+        }
         SlotEvent::Making(making) => making::condition(making),
         SlotEvent::Placed { .. } | SlotEvent::Online | SlotEvent::Ended | SlotEvent::Retired => "",
     }
@@ -107,7 +110,8 @@ fn update(event: &SlotEvent) -> &'static str {
              REMOVE step, task, leased_until"
         }
         SlotEvent::Unplaced { .. } => {
-            "SET phase = :reserved, since = reserved_at REMOVE provider, vm_at, runner_id"
+            "SET phase = :reserved, since = reserved_at \
+             REMOVE provider, vm_at, runner_id, step, task, leased_until"
         }
         SlotEvent::Making(making) => making::update(making),
         SlotEvent::Online => "SET phase = :idle, since = :now",
@@ -130,8 +134,9 @@ fn values(write: Write, event: &SlotEvent, now: Timestamp) -> Write {
     if let SlotEvent::Making(making) = event {
         return making::values(write, making, now);
     }
-    if let SlotEvent::Unplaced { vm } = event {
-        return making::place_values(write, vm).value(":reserved", text("reserved"));
+    if let SlotEvent::Unplaced { vm, held } = event {
+        let write = making::place_values(write, vm).value(":reserved", text("reserved"));
+        return held.iter().fold(write, |write, held| write.value(":held", moment(*held)));
     }
     let write = write.value(":now", moment(now));
     match event {

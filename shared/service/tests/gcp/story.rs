@@ -123,7 +123,6 @@ impl Story {
             jit_config: &self.jit_config,
             max_lifetime: Duration::from_secs(6 * 3600),
             deadline: Instant::now() + time,
-            elsewhere: false,
         };
         let told = Mutex::new(Vec::new());
         let placed = async |place: VmPlace| {

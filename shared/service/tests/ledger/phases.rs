@@ -96,8 +96,13 @@ fn roads() -> Vec<Vec<SlotEvent>> {
 fn events() -> Vec<SlotEvent> {
     vec![
         placed(2),
-        SlotEvent::Unplaced { vm: machine(1).vm },
-        SlotEvent::Unplaced { vm: machine(2).vm },
+        SlotEvent::Unplaced { vm: machine(1).vm, held: None },
+        SlotEvent::Unplaced { vm: machine(2).vm, held: None },
+        SlotEvent::Unplaced {
+            vm: VmPlace { at: "pve1/9001".to_owned(), ..machine(1).vm },
+            held: Some(at(4_000)),
+        },
+        SlotEvent::Unplaced { vm: machine(1).vm, held: Some(at(4_000)) },
         making(MakingStep::Cloning { task: Some("UPID:pve2".to_owned()) }, 10_000),
         making(MakingStep::WaitingForAgent, 10_000),
         goes_on(MakingStep::WaitingForAgent, Some(4_000), 10_000),

@@ -152,7 +152,7 @@ impl Gcp {
     ) -> Result<Created, CreateError> {
         let Zones { order, mut first, demand, mut passed_over } = zones;
         let mut unfit = 0;
-        let mut elsewhere = attempt.order.elsewhere;
+        let mut elsewhere = false;
         let mut nowhere: Option<String> = None;
         for zone in &order {
             let place = zone.to_string();

@@ -35,7 +35,6 @@ fn sent(template: &Template, gpu_type: Option<&str>, spot: bool, max_lifetime: D
         jit_config: &Secret::new("jit"),
         max_lifetime,
         deadline: Instant::now(),
-        elsewhere: false,
     };
     let placement = GcpPlacement {
         instance_template: "t".to_owned(),
