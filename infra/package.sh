@@ -14,15 +14,13 @@ case $kind in
   *) echo "usage: $0 [arm64 | x86-64]" >&2; exit 2 ;;
 esac
 
-tools=target/lambda-tools
+tools=$PWD/target/lambda-tools
 [ -x "$tools/bin/cargo-lambda" ] || python3 -m venv "$tools"
 "$tools/bin/pip" install --quiet --disable-pip-version-check cargo-lambda==1.9.2 ziglang==0.17.1
-export PATH="$PWD/$tools/bin:$PATH"
+export PATH="$tools/bin:$PATH"
 ! command -v rustup >/dev/null || rustup target add "$triple" 2>/dev/null
 
-# Where the sources lie is in the messages of panics, and nobody's business.
-home=${CARGO_HOME:-$HOME/.cargo}
-export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$home=/cargo --remap-path-prefix=$PWD=/mayfly" CARGO_INCREMENTAL=0
+export CARGO_INCREMENTAL=0
 cargo lambda build --release "$flag" --locked -p webhook -p sweeper --lambda-dir "$out"
 
 for function in webhook sweeper; do
