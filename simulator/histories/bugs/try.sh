@@ -15,8 +15,9 @@ trap 'git -C "$root" worktree remove --force "$copy"' EXIT
 git -C "$root" worktree add --quiet --detach "$copy" HEAD
 
 if [ "${1:-}" = --check ]; then
-  for patch in *.patch; do git -C "$copy" apply --check "$PWD/$patch"; done
-  echo "all $(ls ./*.patch | wc -l) deliberate bugs fit"
+  patches=(*.patch)
+  for patch in "${patches[@]}"; do git -C "$copy" apply --check "$PWD/$patch"; done
+  echo "all ${#patches[@]} deliberate bugs fit"
   exit
 fi
 
