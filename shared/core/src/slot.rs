@@ -227,8 +227,8 @@ pub struct Refused {
 impl SlotEvent {
     /// In which phases it can make sense. The store's conditional writes are made from this, so that the table
     /// refuses exactly what [`Slot::apply`] refuses. Three events ask for more than the phase: a job starts on a busy
-    /// runner only where that runner's job is not known, and a deletion is watched by one at a time; and a VM is
-    /// only taken out of the place where it was put.
+    /// runner only where that runner's job is not known, a deletion is watched by one at a time, and a VM is only taken
+    /// out of the place where it was put, by whoever has its lease.
     pub fn allowed_in(&self) -> &'static [PhaseKind] {
         use PhaseKind::{Booting, Busy, Creating, Deleting, Idle, Reserved};
         match self {

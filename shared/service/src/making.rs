@@ -345,7 +345,8 @@ impl Mayfly {
         Tried::Begun(place)
     }
 
-    /// Writes down that a clone was begun, for a slot that was reserved, or whose clone before this one came to nothing.
+    /// Writes down that a clone was begun. The first form may be refused because it was made already, and sent once more when
+    /// its answer was lost: then the slot has our lease.
     async fn record_clone(&self, errand: Errand<'_>, vm: &VmPlace, step: &MakingStep) -> Recorded {
         match self.record_step(errand, (vm, step), None, errand.lease).await {
             Recorded::Lost => self.record_step(errand, (vm, step), Some(errand.lease), errand.lease).await,

@@ -281,7 +281,7 @@ impl Mayfly {
             if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? != Moved::No {
                 return Ok(true);
             }
-            // It may never have been written down.
+            // The place may never have been written down; or this was, and was sent once more when its answer was lost.
             let slot = self.ledger.slot_of(&slot.runner).await?;
             Ok::<_, StoreError>(slot.is_some_and(|slot| slot.phase == Phase::Reserved))
         };
