@@ -271,6 +271,17 @@ fn an_archived_repository_says_so() {
 }
 
 #[test]
+fn a_delivery_is_pending_until_it_is_answered() {
+    let mut story = Story::new(settings());
+    story.job(60);
+    story.now = story.world.next_due().unwrap();
+    let taken = story.world.take_deliveries(story.now);
+    assert_eq!((taken.len(), story.world.deliveries_pending()), (1, 1));
+    story.world.delivered(story.now, taken[0].id, 202);
+    assert_eq!(story.world.deliveries_pending(), 0);
+}
+
+#[test]
 fn a_redirection_is_no_failed_delivery() {
     let hook = HookOwner::Organization("shader-slang".to_owned());
     let mut story = Story::new(Settings { hook, ..settings() });

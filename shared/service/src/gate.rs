@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::clock;
 use crate::mayfly::Mayfly;
-use crate::store::{Stage, StoreError};
+use crate::store::{KnownPool, Stage, StoreError};
 use crate::turn::{By, Turn};
 
 /// What a pool's item said, and when.
@@ -79,6 +79,12 @@ impl Mayfly {
         state: &PoolState,
         turn: Turn,
     ) -> Result<Option<String>, StoreError> {
+        if state.limit.is_none() {
+            // No sweep has seen this pool: should it be removed before one does, this tells of its runners.
+            self.ledger
+                .remember_pools(&[(pool.name.clone(), KnownPool::in_use(&pool.scope))].into(), &[])
+                .await?;
+        }
         if turn.by == By::Sweep {
             return Ok(state.draining.is_some().then(|| Closed::Draining.to_string()));
         }

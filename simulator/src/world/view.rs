@@ -30,7 +30,7 @@ pub struct View {
     pub runners: Vec<RunnerView>,
     /// API calls by endpoint.
     pub calls: BTreeMap<String, u64>,
-    /// Webhook deliveries that are still to be sent.
+    /// Webhook deliveries that are still to be sent, or to be answered.
     pub deliveries_pending: usize,
     /// All that happened, oldest first.
     pub history: Vec<Happening>,
@@ -228,15 +228,15 @@ impl World {
         self.github.deliveries.values().map(super::github::deliveries::Record::view).collect()
     }
 
-    /// Webhook deliveries that are still to be sent.
+    /// Webhook deliveries that are still to be sent, or to be answered.
     pub fn deliveries_pending(&self) -> usize {
-        self.github.outbox.len()
+        self.github.outbox.len() + self.github.unanswered.len()
     }
 
     /// Whether no job is under way, and no VM, no runner and no delivery is left.
     pub fn is_quiet(&self) -> bool {
         let ended = self.github.jobs.values().all(|job| matches!(job.state, JobState::Ended { .. }));
         let no_vm = self.gcp.vms.is_empty() && self.proxmox.made_vms().next().is_none();
-        ended && no_vm && self.github.runners.is_empty() && self.github.outbox.is_empty()
+        ended && no_vm && self.github.runners.is_empty() && self.deliveries_pending() == 0
     }
 }

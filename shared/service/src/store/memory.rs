@@ -14,8 +14,10 @@ use super::item::{DELIVERY, Item, Reader, delivery_key, expiry, memory_key, mome
 use super::write::{Write, Written};
 use super::{COST, Ledger, StoreError, unavailable};
 
-/// The prefix of the attributes that hold a pool's scope.
+/// The prefix of the attributes that say what is known of a pool.
 const POOL: &str = "pool#";
+/// What comes between a pool's scope and the moment since when it is empty.
+const EMPTIED: &str = " emptied:";
 /// The prefix of the attributes that say which failed deliveries of a hook are settled.
 const SETTLED: &str = "settled#";
 const DISCOVERY: &str = "discovery";
@@ -29,13 +31,28 @@ const POOLS_AT_ONCE: usize = 100;
 /// What one sweep tells the next. All of it is advice, except the pools.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Pools that were ever served here, with the scope of their runners: one that is configured no more is drained
-    /// down by itself.
-    pub pools: BTreeMap<PoolName, Scope>,
+    /// Pools that were ever served here: one that is configured no more is drained down by itself.
+    pub pools: BTreeMap<PoolName, KnownPool>,
     /// Where the search for lost jobs goes on, and when this round of it began; `None` before the first.
     pub discovery: Option<(String, Timestamp)>,
     /// For each hook, until when its failed deliveries are settled.
     pub settled: BTreeMap<String, Timestamp>,
+}
+
+/// A pool that was served here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownPool {
+    /// Where its runners register.
+    pub scope: Scope,
+    /// Since when it is seen to have no runner and no job, where it is configured no more.
+    pub emptied: Option<Timestamp>,
+}
+
+impl KnownPool {
+    /// One that is configured, or has runners or jobs.
+    pub fn in_use(scope: &Scope) -> Self {
+        Self { scope: scope.clone(), emptied: None }
+    }
 }
 
 impl Memory {
@@ -47,8 +64,8 @@ impl Memory {
             if let Some(pool) = name.strip_prefix(POOL) {
                 let invalid = || reader.corrupt(format!("{name} is no pool with its scope"));
                 let pool = PoolName::new(pool).map_err(|_| invalid())?;
-                let scope = reader.maybe_text(name)?.and_then(read_scope).ok_or_else(invalid)?;
-                memory.pools.insert(pool, scope);
+                let known = reader.maybe_text(name)?.and_then(read_pool).ok_or_else(invalid)?;
+                memory.pools.insert(pool, known);
             } else if let Some(hook) = name.strip_prefix(SETTLED)
                 && let Ok(Some(at)) = reader.maybe_moment(name)
             {
@@ -64,21 +81,27 @@ impl Memory {
     }
 }
 
-fn scope_text(scope: &Scope) -> String {
-    match scope {
+fn pool_text(KnownPool { scope, emptied }: &KnownPool) -> String {
+    let scope = match scope {
         Scope::Organization(name) => format!("organization:{name}"),
         Scope::Repository(name) => format!("repository:{name}"),
         Scope::Enterprise(slug) => format!("enterprise:{slug}"),
-    }
+    };
+    emptied.map_or(scope.clone(), |at| format!("{scope}{EMPTIED}{at}"))
 }
 
-fn read_scope(text: &str) -> Option<Scope> {
-    match text.split_once(':')? {
+fn read_pool(text: &str) -> Option<KnownPool> {
+    let (text, emptied) = match text.split_once(EMPTIED) {
+        Some((scope, at)) => (scope, Some(at.parse().ok()?)),
+        None => (text, None),
+    };
+    let scope = match text.split_once(':')? {
         ("organization", name) => Account::new(name).ok().map(Scope::Organization),
         ("repository", name) => Repository::new(name).ok().map(Scope::Repository),
         ("enterprise", slug) => Account::new(slug).ok().map(Scope::Enterprise),
         _ => None,
-    }
+    };
+    Some(KnownPool { scope: scope?, emptied })
 }
 
 impl Ledger {
@@ -88,14 +111,14 @@ impl Ledger {
         Memory::read(&item.unwrap_or_default())
     }
 
-    /// Remembers pools, each with its scope, and forgets others.
+    /// Remembers pools, and forgets others.
     pub async fn remember_pools(
         &self,
-        add: &BTreeMap<PoolName, Scope>,
+        add: &BTreeMap<PoolName, KnownPool>,
         forget: &[PoolName],
     ) -> Result<(), StoreError> {
         let name = |pool: &PoolName| format!("{POOL}{pool}");
-        let add: Vec<_> = add.iter().map(|(pool, scope)| (name(pool), text(scope_text(scope)))).collect();
+        let add: Vec<_> = add.iter().map(|(pool, known)| (name(pool), text(pool_text(known)))).collect();
         for some in add.chunks(POOLS_AT_ONCE) {
             self.put_memory(some.iter().cloned().collect()).await?;
         }
@@ -181,16 +204,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_is_read_back_as_it_was_written() {
+    fn a_pool_is_read_back_as_it_was_written() {
         let account = Account::new("shader-slang").unwrap();
         let repository = Repository::new("shader-slang/slang").unwrap();
         for scope in
             [Scope::Organization(account.clone()), Scope::Repository(repository), Scope::Enterprise(account)]
         {
-            assert_eq!(read_scope(&scope_text(&scope)), Some(scope));
+            for emptied in [None, Some(Timestamp::from_millisecond(1_800_000_000_123).unwrap())] {
+                let known = KnownPool { scope: scope.clone(), emptied };
+                assert_eq!(read_pool(&pool_text(&known)), Some(known));
+            }
         }
-        for wrong in ["", "organization", "organization:", "planet:mars", "repository:slang"] {
-            assert_eq!(read_scope(wrong), None, "{wrong}");
+        let wrong = ["", "organization", "organization:", "planet:mars", "repository:slang"];
+        for wrong in wrong.into_iter().chain(["organization:a emptied:", "organization:a emptied:today"]) {
+            assert_eq!(read_pool(wrong), None, "{wrong}");
         }
     }
 }

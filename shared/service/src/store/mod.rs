@@ -35,7 +35,7 @@ use count::Count;
 
 pub use claim::{Claim, Enqueued, Take, to_milliseconds};
 pub use jobs::{JobWritten, Was};
-pub use memory::Memory;
+pub use memory::{KnownPool, Memory};
 pub use pool::Stage;
 pub use room::Room;
 pub use slots::Moved;

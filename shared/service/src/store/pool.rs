@@ -94,9 +94,16 @@ impl Ledger {
         Ok(matches!(self.write(write, "resuming a pool").await?, Written::Before(_)))
     }
 
-    /// Remembers how many slots a pool may still have taken.
+    /// Remembers how many slots a pool may still have taken. Not before the sweep's memory knows the pool: one whose item
+    /// says it needs not be made known any more.
     pub async fn set_limit(&self, pool: &PoolName, limit: u16) -> Result<(), StoreError> {
         self.remember(pool, BTreeSet::from([LIMIT.to_owned()]), number(limit)).await
+    }
+
+    /// Forgets how many slots a pool may have taken, since it is to be forgotten itself.
+    pub async fn forget_limit(&self, pool: &PoolName) -> Result<(), StoreError> {
+        let write = Write::update(pool_key(pool), "REMOVE #limit", "attribute_exists(#limit)");
+        self.write(write.name("#limit", LIMIT), "forgetting a pool").await.map(|_| ())
     }
 
     /// Counts a failure; `why` is kept in at most 300 characters.

@@ -1,15 +1,11 @@
 //! The sweep: observe, plan, execute, report.
 
-use std::collections::BTreeMap;
-
-use mayfly_core::ids::PoolName;
-use mayfly_core::policy::{Policy, Pool, Scope};
-use mayfly_core::sweep::{News, Plan, World, plan};
+use mayfly_core::policy::Policy;
+use mayfly_core::sweep::{Action, News, plan};
 use tokio::time::Instant;
 
 use crate::clock;
 use crate::mayfly::Mayfly;
-use crate::store::{Memory, StoreError};
 
 mod calls;
 mod deeds;
@@ -20,6 +16,7 @@ mod execute;
 mod jobs;
 mod observe;
 mod poll;
+mod remember;
 mod report;
 
 pub use poll::Polling;
@@ -39,13 +36,12 @@ impl Mayfly {
         let looking = started + deadline.saturating_duration_since(started) / 2;
         let seen = self.observe(news, looking).await;
         let timing = news.timing(&self.policy.timing);
-        let plan = plan(&Policy { timing, ..self.policy.clone() }, &seen.world);
+        let mut plan = plan(&Policy { timing, ..self.policy.clone() }, &seen.world);
         let mut report = Report::of(&self.policy, &seen.world, &plan);
         report.failed_sources = seen.failed;
-        if let Some(memory) = &seen.memory
-            && let Err(error) = self.remember_what_was_seen(memory, &seen.world, &plan).await
-        {
-            report.failed_sources.push(Source::failed("the sweep's memory".to_owned(), &error));
+        if !self.keeps(seen.memory.as_ref(), &seen.world, &plan, &mut report.failed_sources).await {
+            // A pool with a limit is taken to be known.
+            plan.steps.retain(|step| !matches!(step.action, Action::Limit { .. }));
         }
         let planned = plan.steps.len();
         report.done = self.execute(plan.steps, &seen.world.removed, deadline).await;
@@ -66,33 +62,5 @@ impl Mayfly {
             "swept"
         );
         report
-    }
-
-    /// Keeps what the next sweep has to know: which pools there are or were, and which deliveries are settled.
-    async fn remember_what_was_seen(
-        &self,
-        memory: &Memory,
-        world: &World,
-        plan: &Plan,
-    ) -> Result<(), StoreError> {
-        let empty = |pool: &&Pool| {
-            let ledger = world.pools.iter().find(|ledger| ledger.pool == pool.name);
-            ledger.is_some_and(|ledger| ledger.slots.is_empty() && ledger.waiting.is_empty())
-        };
-        let gone: Vec<PoolName> = world.removed.iter().filter(empty).map(|pool| pool.name.clone()).collect();
-        // One that was not read, or that has moved with runners left where it was, stays as it is remembered.
-        let read = |pool: &&Pool| world.pools.iter().any(|ledger| ledger.pool == pool.name);
-        let pools = self.policy.pools.iter().chain(&world.removed).filter(read);
-        let new: BTreeMap<PoolName, Scope> = pools
-            .filter(|pool| memory.pools.get(&pool.name) != Some(&pool.scope) && !gone.contains(&pool.name))
-            .map(|pool| (pool.name.clone(), pool.scope.clone()))
-            .collect();
-        let forget: Vec<PoolName> = gone.into_iter().filter(|pool| memory.pools.contains_key(pool)).collect();
-        if !new.is_empty() || !forget.is_empty() {
-            self.ledger.remember_pools(&new, &forget).await?;
-        }
-        let settled = plan.settled.iter().filter(|(hook, at)| memory.settled.get(*hook) != Some(at));
-        let settled: BTreeMap<_, _> = settled.map(|(hook, at)| (hook.clone(), *at)).collect();
-        self.ledger.remember_settled(&settled).await
     }
 }

@@ -87,7 +87,7 @@ impl Mayfly {
     fn removed_pools(&self, memory: Option<&Memory>) -> Vec<Pool> {
         let pools = memory.into_iter().flat_map(|memory| &memory.pools);
         let removed = pools.filter(|(name, _)| self.policy.pool(name).is_none());
-        removed.map(|(name, scope)| Pool::removed(name.clone(), scope.clone())).collect()
+        removed.map(|(name, known)| Pool::removed(name.clone(), known.scope.clone())).collect()
     }
 
     /// Whether a pool's runners register where those of its slots did. Where its configuration says another place since, GitHub
@@ -98,7 +98,7 @@ impl Mayfly {
         memory: Option<&Memory>,
         failed: &mut Vec<Source>,
     ) -> bool {
-        let before = memory.and_then(|memory| memory.pools.get(&ledger.pool));
+        let before = memory.and_then(|memory| memory.pools.get(&ledger.pool)).map(|known| &known.scope);
         let now = self.policy.pool(&ledger.pool).map(|pool| &pool.scope);
         let Some((before, now)) = before.zip(now).filter(|(before, now)| before != now) else { return true };
         if ledger.slots.is_empty() {

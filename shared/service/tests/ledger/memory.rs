@@ -6,16 +6,17 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use mayfly_core::ids::{Account, PoolName, Repository};
 use mayfly_core::policy::Scope;
 use mayfly_core::sweep::Asked;
-use mayfly_service::store::Memory;
+use mayfly_service::store::{KnownPool, Memory};
 
 use super::story::{Story, at, ledger, pool};
 
-fn scopes() -> [(PoolName, Scope); 3] {
+fn pools() -> [(PoolName, KnownPool); 3] {
     let account = Account::new("shader-slang").unwrap();
+    let windows = Scope::Repository(Repository::new("shader-slang/slang").unwrap());
     [
-        (pool("linux-gpu"), Scope::Organization(account.clone())),
-        (pool("windows"), Scope::Repository(Repository::new("shader-slang/slang").unwrap())),
-        (pool("lab"), Scope::Enterprise(account)),
+        (pool("linux-gpu"), KnownPool { scope: Scope::Organization(account.clone()), emptied: None }),
+        (pool("windows"), KnownPool { scope: windows, emptied: None }),
+        (pool("lab"), KnownPool { scope: Scope::Enterprise(account), emptied: Some(at(5)) }),
     ]
 }
 
@@ -31,7 +32,7 @@ async fn a_new_deployment_remembers_nothing() {
 #[tokio::test]
 async fn what_a_sweep_leaves_the_next_one_finds() {
     let story = Story::begin().await;
-    let pools: BTreeMap<_, _> = scopes().into();
+    let pools: BTreeMap<_, _> = pools().into();
     let settled = |moments: &[(&str, u64)]| -> BTreeMap<String, jiff::Timestamp> {
         moments.iter().map(|(hook, moment)| ((*hook).to_owned(), at(*moment))).collect()
     };
@@ -51,10 +52,10 @@ async fn what_a_sweep_leaves_the_next_one_finds() {
 }
 
 #[tokio::test]
-async fn a_pool_is_remembered_with_its_newest_scope_until_it_is_forgotten() {
+async fn a_pool_is_remembered_as_it_was_last_seen_until_it_is_forgotten() {
     let story = Story::begin().await;
-    let [first, second, third] = scopes();
-    let add = |some: &[(PoolName, Scope)]| some.iter().cloned().collect::<BTreeMap<_, _>>();
+    let [first, second, third] = pools();
+    let add = |some: &[(PoolName, KnownPool)]| some.iter().cloned().collect::<BTreeMap<_, _>>();
     story.ledger.remember_pools(&add(&[first.clone(), second.clone()]), &[]).await.unwrap();
     let moved = (first.0.clone(), third.1.clone());
     let forget = [second.0, moved.0.clone(), pool("never-there")];
@@ -65,9 +66,9 @@ async fn a_pool_is_remembered_with_its_newest_scope_until_it_is_forgotten() {
 #[tokio::test]
 async fn hundreds_of_pools_are_remembered_and_forgotten() {
     let story = Story::begin().await;
-    let scope = scopes()[0].1.clone();
+    let known = pools()[0].1.clone();
     let pools: BTreeMap<_, _> =
-        (0..250).map(|number| (pool(&format!("pool-of-long-name{number}")), scope.clone())).collect();
+        (0..250).map(|number| (pool(&format!("pool-of-long-name{number}")), known.clone())).collect();
     story.ledger.remember_pools(&pools, &[]).await.unwrap();
     assert_eq!(story.ledger.memory().await.unwrap().pools, pools);
     let all: Vec<PoolName> = pools.into_keys().collect();

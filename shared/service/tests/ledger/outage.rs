@@ -29,6 +29,7 @@ fn advice_unavailable<'a>(ledger: &'a Ledger, pool: &'a PoolName) -> Vec<Told<'a
         Box::pin(async { ledger.drain(pool, at(1)).await.err() }),
         Box::pin(async { ledger.resume(pool).await.err() }),
         Box::pin(async { ledger.set_limit(pool, 1).await.err() }),
+        Box::pin(async { ledger.forget_limit(pool).await.err() }),
         Box::pin(async { ledger.failed(pool, Stage::Boot, "why", at(1)).await.err() }),
         Box::pin(async { ledger.recovered(pool, Stage::Boot).await.err() }),
         Box::pin(async { ledger.memory().await.err() }),

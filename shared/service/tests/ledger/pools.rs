@@ -41,6 +41,10 @@ async fn how_many_slots_may_still_be_taken_is_kept() {
         story.ledger.set_limit(&story.pool, limit).await.unwrap();
         assert_eq!(story.pool_state().await, PoolState { limit: Some(limit), ..PoolState::default() });
     }
+    for _ in 0..2 {
+        story.ledger.forget_limit(&story.pool).await.unwrap();
+        assert_eq!(story.pool_state().await, PoolState::default());
+    }
 }
 
 #[tokio::test]

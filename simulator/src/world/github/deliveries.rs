@@ -168,6 +168,7 @@ impl World {
                 continue;
             }
             self.note(due, HappeningKind::DeliverySent, text);
+            self.github.unanswered.insert(id);
             taken.extend(self.delivery(id));
         }
         taken
@@ -214,6 +215,7 @@ impl World {
 
     /// What the receiver answered; 502 if it could not be reached, 504 if it took more than ten seconds.
     pub fn delivered(&mut self, now: Timestamp, id: DeliveryId, status: u16) {
+        self.github.unanswered.remove(&id);
         let Some(record) = self.github.deliveries.get_mut(&id) else { return };
         let duration = Duration::try_from(now.duration_since(record.sent)).unwrap_or_default();
         let outcome = Outcome { status, duration };

@@ -50,6 +50,8 @@ pub(crate) struct GitHub {
     pub seen_jwts: BTreeSet<String>,
     pub deliveries: BTreeMap<DeliveryId, Record>,
     pub outbox: BTreeSet<(Timestamp, DeliveryId)>,
+    /// Sent, and not answered yet.
+    pub unanswered: BTreeSet<DeliveryId>,
     pub rate: RateWindow,
     last_id: u64,
 }

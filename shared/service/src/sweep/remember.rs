@@ -1,0 +1,116 @@
+//! What a sweep keeps for the next: which pools there are or were, and which deliveries are settled.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mayfly_core::ids::PoolName;
+use mayfly_core::policy::{Pool, Scope};
+use mayfly_core::slot::later;
+use mayfly_core::sweep::{Plan, PoolLedger, World};
+
+use super::Source;
+use crate::mayfly::Mayfly;
+use crate::store::{KnownPool, Memory, StoreError};
+
+/// A removed pool is looked after for so long after it was seen empty. An invocation that began with the configuration of
+/// before, of a function that is told of the new one later than the sweeper is, can still take a slot there; and an orphan
+/// has its grace.
+const WATCHED: Duration = Duration::from_secs(24 * 3600);
+
+impl Mayfly {
+    /// Keeps what the next sweep has to know; whether it could.
+    pub(super) async fn keeps(
+        &self,
+        memory: Option<&Memory>,
+        world: &World,
+        plan: &Plan,
+        failed: &mut Vec<Source>,
+    ) -> bool {
+        let Some(memory) = memory else { return false };
+        let kept = self.remember_what_was_seen(memory, world, plan).await;
+        kept.map_err(|error| failed.push(Source::failed("the sweep's memory".to_owned(), &error))).is_ok()
+    }
+
+    async fn remember_what_was_seen(
+        &self,
+        memory: &Memory,
+        world: &World,
+        plan: &Plan,
+    ) -> Result<(), StoreError> {
+        let (new, forget) = self.pools_to_know(memory, world);
+        for pool in &forget {
+            self.ledger.forget_limit(pool).await?;
+        }
+        if !new.is_empty() || !forget.is_empty() {
+            self.ledger.remember_pools(&new, &forget).await?;
+        }
+        let settled = plan.settled.iter().filter(|(hook, at)| memory.settled.get(*hook) != Some(at));
+        let settled: BTreeMap<_, _> = settled.map(|(hook, at)| (hook.clone(), *at)).collect();
+        self.ledger.remember_settled(&settled).await
+    }
+
+    /// The pools whose memory changes, and those to forget. One that was not read, or that has moved with runners left where
+    /// it was, stays as it is remembered.
+    fn pools_to_know(
+        &self,
+        memory: &Memory,
+        world: &World,
+    ) -> (BTreeMap<PoolName, KnownPool>, Vec<PoolName>) {
+        let ledger = |pool: &Pool| world.pools.iter().find(|ledger| ledger.pool == pool.name);
+        let served = self.policy.pools.iter().filter(|pool| ledger(pool).is_some());
+        let served = served.map(|pool| (&pool.name, Some(KnownPool::in_use(&pool.scope))));
+        let removed = world.removed.iter().filter_map(|pool| {
+            let empty = is_empty(ledger(pool)?);
+            Some((&pool.name, removed_pool(memory.pools.get(&pool.name), &pool.scope, empty, world.now)))
+        });
+        let (mut new, mut forget) = (BTreeMap::new(), Vec::new());
+        for (name, pool) in served.chain(removed) {
+            match pool {
+                Some(pool) if memory.pools.get(name) != Some(&pool) => _ = new.insert(name.clone(), pool),
+                None if memory.pools.contains_key(name) => forget.push(name.clone()),
+                Some(_) | None => {}
+            }
+        }
+        (new, forget)
+    }
+}
+
+fn is_empty(ledger: &PoolLedger) -> bool {
+    ledger.slots.is_empty() && ledger.waiting.is_empty()
+}
+
+/// What is to be known of a pool that is configured no more; `None` once it has been empty for long enough.
+fn removed_pool(known: Option<&KnownPool>, scope: &Scope, empty: bool, now: Timestamp) -> Option<KnownPool> {
+    if !empty {
+        return Some(KnownPool::in_use(scope));
+    }
+    let emptied = known?.emptied.unwrap_or(now);
+    (now < later(emptied, WATCHED)).then(|| KnownPool { scope: scope.clone(), emptied: Some(emptied) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mayfly_core::ids::Account;
+
+    #[test]
+    fn a_removed_pool_is_known_until_it_has_been_empty_for_a_day() {
+        let scope = Scope::Organization(Account::new("shader-slang").unwrap());
+        let at = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+        let emptied = |second| Some(KnownPool { scope: scope.clone(), emptied: Some(at(second)) });
+        let used = Some(KnownPool::in_use(&scope));
+        let table = [
+            ("it has runners", used.clone(), false, 0, used.clone()),
+            ("runners, of which no sweep knew", None, false, 0, used.clone()),
+            ("nobody knew it, and it is empty", None, true, 0, None),
+            ("it is empty for the first time", used.clone(), true, 5, emptied(5)),
+            ("it stays empty", emptied(5), true, 86_404, emptied(5)),
+            ("it was empty for a day", emptied(5), true, 86_405, None),
+            ("somebody took a slot there after all", emptied(5), false, 86_500, used),
+        ];
+        for (what, known, empty, now, expected) in table {
+            assert_eq!(removed_pool(known.as_ref(), &scope, empty, at(now)), expected, "{what}");
+        }
+    }
+}
