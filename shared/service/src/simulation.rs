@@ -129,7 +129,8 @@ pub(crate) fn writer() -> Result<reqwest::Client, reqwest::Error> {
     Ok(WRITER.get_or_init(|| made).clone())
 }
 
-/// Sends a request, within its own time limit, as reqwest does.
+/// Sends a request, within its own time limit. As with reqwest the limit is looked at first: what was frozen for longer on
+/// the way to its first byte is not sent any more.
 pub(crate) async fn execute(
     http: &dyn Http,
     request: reqwest::Request,
@@ -137,7 +138,11 @@ pub(crate) async fn execute(
     let limit = request.timeout().copied();
     let answer = http.answer(request);
     let answer = match limit {
-        Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| Unanswered::TimedOut)?,
+        Some(limit) => tokio::select! {
+            biased;
+            () = tokio::time::sleep(limit) => return Err(Unanswered::TimedOut),
+            answer = answer => answer,
+        },
         None => answer.await,
     };
     match answer {

@@ -204,16 +204,19 @@ pub fn is_secret(inner: &Inner, text: &str) -> bool {
         || text.contains(&access.proxmox_token_secret)
 }
 
+/// Whether a pool can serve a job.
+pub fn fits(job: &JobView, pool: &PoolNow) -> bool {
+    let has = |label: &String| pool.labels.iter().any(|each| each.eq_ignore_ascii_case(label));
+    let reaches = match pool.repository {
+        Some(repository) => job.repository == repository,
+        None => true,
+    };
+    job.labels.iter().all(has) && reaches
+}
+
 /// Whether some pool can serve a job.
 pub fn is_servable(job: &JobView, pools: &[PoolNow]) -> bool {
-    pools.iter().any(|pool| {
-        let has = |label: &String| pool.labels.iter().any(|each| each.eq_ignore_ascii_case(label));
-        let reaches = match pool.repository {
-            Some(repository) => job.repository == repository,
-            None => true,
-        };
-        job.labels.iter().all(has) && reaches
-    })
+    pools.iter().any(|pool| fits(job, pool))
 }
 
 /// I5: the jobs that some pool can serve, and that are not over.

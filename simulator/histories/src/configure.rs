@@ -25,6 +25,8 @@ pub struct PoolNow {
     pub name: &'static str,
     /// `labels`
     pub labels: &'static [&'static str],
+    /// Where its VMs are.
+    pub kind: PoolKind,
     /// `repository`; none for the organization.
     pub repository: Option<&'static str>,
     /// `max_runners`
@@ -64,6 +66,7 @@ impl PoolKind {
              zones = [\"us-east1-c\", \"us-east1-d\", \"us-west1-a\"]\ngpu_type = \"nvidia-tesla-t4\"\n";
         const LAB: &str = "[[pools.placements]]\nprovider = \"lab\"\ntemplate = 8000\n";
         const BOTH: &str = "[[pools.placements]]\nprovider = \"lab\"\ntemplate = 8000\n\
+             [[pools.placements]]\nprovider = \"lab\"\ntemplate = 8002\n\
              [[pools.placements]]\nprovider = \"cloud\"\ninstance_template = \"linux-gpu-runner\"\n\
              zones = [\"us-west1-a\", \"us-east1-d\"]\ngpu_type = \"nvidia-tesla-t4\"\n";
         const CLOUD_FIRST: &str = "[[pools.placements]]\nprovider = \"cloud\"\ninstance_template = \"linux-gpu-runner\"\n\
@@ -101,6 +104,7 @@ impl PoolShape {
     pub fn now(&self) -> PoolNow {
         PoolNow {
             name: self.kind.name(),
+            kind: self.kind,
             labels: self.kind.labels(),
             repository: self.kind.repository(),
             max_runners: self.max_runners,
@@ -217,6 +221,10 @@ pub fn settings(shape: &Shape, seed: u64) -> Settings {
         host_used_bytes: 4 * GIB,
     };
     settings.proxmox.nodes = (0..shape.nodes.max(1)).map(node).collect();
-    settings.proxmox.templates.retain(|template| template.vmid == 8000);
+    // The second one is on a storage of its node alone.
+    settings.proxmox.templates.retain(|template| [8000, 8002].contains(&template.vmid));
+    for template in &mut settings.proxmox.templates {
+        "pve1".clone_into(&mut template.node);
+    }
     settings
 }

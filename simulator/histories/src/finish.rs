@@ -9,16 +9,18 @@ use crate::check::{self, Broken};
 use crate::director::Director;
 use crate::stage::{Inner, after};
 
-/// From the end of the faults until all jobs are over: so much, and so much for each job that is open; where all of them need the
-/// same runner, and none comes up without so many sweeps.
+/// From the end of the faults until all jobs are over: so much, and so much for each job that is open.
 const SERVED_LEAST: Duration = Duration::from_secs(3 * 3600);
 const SERVED_EACH: Duration = Duration::from_secs(20 * 60);
+/// Where a pool has one VM at a time, its jobs wait for each other, and each of them for so many sweeps.
 const SWEEPS_EACH: u32 = 3;
 /// From the end of the last job until nothing is left.
 const SETTLED_WITHIN: Duration = Duration::from_secs(4 * 3600);
 /// Sweeps that may still do something when all is settled, beside those within `check_after`: a warm runner is replaced when
 /// it is old, or was made because nobody had told yet that another one's job is over.
 const BUSY_SWEEPS: u32 = 6;
+/// It is quiet when so many sweeps in a row did nothing.
+const QUIET_SWEEPS: u32 = 2;
 
 impl Director<'_> {
     /// Everything works again; people mend what only they can.
@@ -72,9 +74,14 @@ impl Director<'_> {
     pub(crate) async fn finish(&mut self) {
         let stage = self.stage.clone();
         let pools = self.pools_now();
-        let open = check::unserved(&stage.lock(), &pools).len();
+        let open = check::unserved(&stage.lock(), &pools);
+        let one_by_one = open.iter().filter(|job| {
+            let mut fitting = pools.iter().filter(|pool| check::fits(job, pool));
+            fitting.all(|pool| pool.max_runners == 1 || self.plan.shape.has_one_vm(pool.kind))
+        });
+        let times = |many: usize| u32::try_from(many).unwrap_or(u32::MAX);
         let sweeps = Duration::from_secs(u64::from(self.plan.shape.sweep_every)) * SWEEPS_EACH;
-        let patience = SERVED_LEAST + (SERVED_EACH + sweeps) * u32::try_from(open).unwrap_or(u32::MAX);
+        let patience = SERVED_LEAST + SERVED_EACH * times(open.len()) + sweeps * times(one_by_one.count());
         let end = after(stage.now(), patience);
         let served = self.until_sweep(end, |inner| check::unserved(inner, &pools).is_empty()).await;
         if !served {
@@ -105,15 +112,17 @@ impl Director<'_> {
         }
         let shape = &self.plan.shape;
         let busy_sweeps = BUSY_SWEEPS + shape.timing.check_after.div_ceil(shape.sweep_every);
-        for _ in 0..busy_sweeps {
+        let mut quiet = 0;
+        for _ in 0..busy_sweeps + QUIET_SWEEPS {
             let next = self.sweeps_so_far() + 1;
             self.until_sweep_number(next, end).await;
-            if self.last_steps() == Some(0) || self.is_over() {
+            quiet = if self.last_steps() == Some(0) { quiet + 1 } else { 0 };
+            if quiet == QUIET_SWEEPS || self.is_over() {
                 return;
             }
         }
         let text = format!(
-            "nothing is left to do, and {busy_sweeps} sweeps in a row each did something: {}",
+            "nothing is left to do, and of {busy_sweeps} sweeps no {QUIET_SWEEPS} in a row did nothing: {}",
             self.last_done()
         );
         self.broken(stage.now(), "I8", text);

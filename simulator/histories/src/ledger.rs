@@ -125,25 +125,31 @@ fn key(key: Option<&std::collections::HashMap<String, AttributeValue>>) -> Optio
     Some((key.get("pk")?.as_s().ok()?, key.get("sk")?.as_s().ok()?))
 }
 
-/// The phase of the slot at this key, if one is there.
-fn phase(inner: &Inner, key: Option<(&str, &str)>) -> Option<String> {
+/// The phase of the slot at this key, if one is there, and its runner.
+fn phase(inner: &Inner, key: Option<(&str, &str)>) -> Option<[String; 2]> {
     let (pk, sk) = key?;
     if !sk.starts_with("slot#") {
         return None;
     }
-    inner.table.get_item(pk, sk)?.get("phase")?.as_s().ok().cloned()
+    let item = inner.table.get_item(pk, sk)?;
+    Some([item.get("phase")?.as_s().ok()?.clone(), item.get("runner")?.as_s().ok()?.clone()])
 }
 
 /// Counts the slot's way from phase to phase.
-fn passed(inner: &mut Inner, key: Option<(&str, &str)>, before: Option<String>) {
+fn passed(inner: &mut Inner, key: Option<(&str, &str)>, before: Option<[String; 2]>) {
     let Some((_, sk)) = key else { return };
     if !sk.starts_with("slot#") {
         return;
     }
     let after = phase(inner, key);
-    if before != after {
+    let phases = |slot: &Option<[String; 2]>| slot.as_ref().map(|[phase, _]| phase.clone());
+    let (from, to) = (phases(&before), phases(&after));
+    // A slot that was taken again has another runner.
+    let anew = before.zip(after).is_some_and(|([_, old], [_, new])| old != new);
+    if from != to || anew {
         let named = |phase: Option<String>| phase.unwrap_or_else(|| "free".to_owned());
-        inner.coverage.add("phase", format!("{} → {}", named(before), named(after)));
+        let next = if anew { ", the next runner" } else { "" };
+        inner.coverage.add("phase", format!("{} → {}{next}", named(from), named(to)));
     }
 }
 

@@ -44,6 +44,13 @@ pub struct Shape {
     pub timing: TimingShape,
 }
 
+impl Shape {
+    /// Whether there is room for one VM of such a pool only.
+    pub fn has_one_vm(&self, kind: PoolKind) -> bool {
+        kind == PoolKind::Lab && self.nodes.max(1) == 1 && self.room == 1
+    }
+}
+
 /// `[timing]`, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "they are the configuration's")]

@@ -234,7 +234,8 @@ fn unusable(why: &str) -> CallError {
     CallError { kind: Kind::Unsendable, why: format!("no usable credentials: {why}") }
 }
 
-/// Sends one call. The limit covers the access token too, which the library's own time-out does not.
+/// Sends one call. The limit covers the access token too, which the library's own time-out does not; and it is looked at
+/// first, so that a process which was frozen for longer does not send what others have given up waiting for.
 async fn timed<T>(
     count: &AtomicU64,
     call: &'static str,
@@ -247,9 +248,10 @@ async fn timed<T>(
     }
     count.fetch_add(1, Ordering::Relaxed);
     let started = Instant::now();
-    let result = match tokio::time::timeout(limit, sent).await {
-        Ok(result) => result.map_err(|error| CallError::read(&error)),
-        Err(_) => Err(CallError::timed_out(limit)),
+    let result = tokio::select! {
+        biased;
+        () = tokio::time::sleep(limit) => Err(CallError::timed_out(limit)),
+        result = sent => result.map_err(|error| CallError::read(&error)),
     };
     let outcome = match &result {
         Ok(_) => "ok".to_owned(),
