@@ -72,13 +72,14 @@ impl Proxmox {
         place: Option<&VmPlace>,
         deadline: Instant,
     ) -> Result<Going, Error> {
-        let gone = Going { name: name.to_owned(), at: None, task: None };
         let Some((node, vmid, mut status)) = self.found(name, place, deadline).await? else {
-            return Ok(gone);
+            return Ok(Going { name: name.to_owned(), at: None, task: None });
         };
         let seen = Instant::now();
+        // Where it turns out not to be there any more it may have been moved a moment ago: whoever waits looks for it.
+        let going = Going { name: name.to_owned(), at: Some((node.clone(), vmid)), task: None };
         if status.lock.as_deref() == Some(DESTROYED) {
-            return Ok(Going { at: Some((node, vmid)), ..gone });
+            return Ok(going);
         }
         if let Some(lock) = status.lock {
             let why = format!("VM {vmid} on node {node} is locked ({lock})");
@@ -86,7 +87,7 @@ impl Proxmox {
         }
         // This process may have been frozen since it looked.
         if seen.elapsed() > SEEN_KEPT {
-            let Some(now) = self.is_there(name, &node, vmid, deadline).await? else { return Ok(gone) };
+            let Some(now) = self.is_there(name, &node, vmid, deadline).await? else { return Ok(going) };
             status = now;
         }
         // Neither is repeated here: by then another VM may have the id. A running one is never deleted by Proxmox.
@@ -98,13 +99,13 @@ impl Proxmox {
                     Err(error) => return Err(error),
                 },
                 Err(Error { kind: Kind::NotRunning, .. }) => {}
-                Err(Error { kind: Kind::Missing, .. }) => return Ok(gone),
+                Err(Error { kind: Kind::Missing, .. }) => return Ok(going),
                 Err(error) => return Err(error),
             }
         }
         match self.client.delete(&node, vmid, until(deadline, LIMIT)).await {
-            Ok(task) => Ok(Going { at: Some((node, vmid)), task: Some(task), ..gone }),
-            Err(Error { kind: Kind::Missing, .. }) => Ok(gone),
+            Ok(task) => Ok(Going { task: Some(task), ..going }),
+            Err(Error { kind: Kind::Missing, .. }) => Ok(going),
             Err(error) => Err(error),
         }
     }
