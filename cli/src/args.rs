@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use mayfly_service::config::Url;
 
 /// Self-hosted GitHub Actions runners on virtual machines that live for one job.
 ///
@@ -23,6 +24,11 @@ pub enum Command {
     Demo(DemoArgs),
     Drain(DrainArgs),
     Init(Box<InitArgs>),
+    /// The GitHub App that Mayfly logs in as
+    GithubApp {
+        #[command(subcommand)]
+        command: GithubAppCommand,
+    },
     /// The DynamoDB table in which Mayfly keeps its state
     Table {
         #[command(subcommand)]
@@ -170,6 +176,96 @@ pub struct InitArgs {
     /// Write it even where it is there already
     #[arg(long)]
     pub force: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GithubAppCommand {
+    Create(Box<CreateAppArgs>),
+    Webhook(Box<AppWebhookArgs>),
+}
+
+/// Make the App, by one click in a browser
+///
+/// A page on this machine takes the browser to GitHub with all that the App needs filled in. What GitHub gives for it is kept
+/// in two new files that only you can read, `mayfly-app.pem` and `mayfly-webhook-secret`, and shown nowhere; the lines for
+/// the configuration are printed. The browser has to reach this machine's loopback address: over SSH, give --listen a port
+/// and forward it (`ssh -L PORT:127.0.0.1:PORT`).
+#[derive(Debug, clap::Args)]
+pub struct CreateAppArgs {
+    /// Whose App it is; without it, your own account's
+    #[arg(long, value_name = "ORGANIZATION", value_parser = login)]
+    pub organization: Option<String>,
+    /// Its name, which nobody else's App may have; `mayfly-ORGANIZATION` unless told otherwise
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where its webhook goes; `mayfly github-app webhook` says that later
+    #[arg(long, value_name = "URL")]
+    pub webhook_url: Option<Url>,
+    /// It has none: for `mayfly serve --poll`, or a webhook of the organization or repository
+    #[arg(long, conflicts_with = "webhook_url")]
+    pub no_webhook: bool,
+    /// Where pools register their runners; an organization's App at it, your own at repositories
+    #[arg(long, value_name = "SCOPES", value_enum, value_delimiter = ',')]
+    pub pools: Vec<PoolScope>,
+    /// Where the files with the secrets are made
+    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
+    pub directory: PathBuf,
+    /// Where the page is; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = loopback)]
+    pub listen: SocketAddr,
+    /// A GitHub Enterprise Server
+    #[arg(long, value_name = "URL", default_value = "https://github.com")]
+    pub github_url: Url,
+    /// Its API; that of --github-url unless told otherwise
+    #[arg(long, value_name = "URL")]
+    pub api_url: Option<Url>,
+}
+
+/// Say where the App's webhook goes
+///
+/// As the App of the configuration, or as the one that --client-id and --private-key name. Only the address changes, and that
+/// deliveries are JSON; the secret stays as it is.
+#[derive(Debug, clap::Args)]
+pub struct AppWebhookArgs {
+    /// The address, such as `https://….lambda-url.us-east-1.on.aws/webhook`
+    #[arg(value_name = "URL")]
+    pub url: Url,
+    /// The App's client id
+    #[arg(long, value_name = "ID", requires = "private_key")]
+    pub client_id: Option<String>,
+    /// The file with its private key
+    #[arg(long, value_name = "FILE", requires = "client_id")]
+    pub private_key: Option<PathBuf>,
+    /// Another GitHub than the public one, where the configuration is not read
+    #[arg(long, value_name = "URL", default_value = "https://api.github.com", requires = "client_id")]
+    pub api_url: Url,
+}
+
+/// Where a pool registers its runners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum PoolScope {
+    /// `organization = "…"`
+    Organization,
+    /// `repository = "…"`
+    Repository,
+}
+
+/// A login becomes a part of addresses.
+fn login(text: &str) -> Result<String, String> {
+    let is_login =
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if is_login {
+        Ok(text.to_owned())
+    } else {
+        Err("must be an organization's login, such as shader-slang".to_owned())
+    }
+}
+
+/// Whoever can reach the page can take the App.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "must be an address with a port, such as 127.0.0.1:8000".to_owned())?;
+    if address.ip().is_loopback() { Ok(address) } else { Err("must be a loopback address".to_owned()) }
 }
 
 #[derive(Debug, Subcommand)]

@@ -74,6 +74,9 @@ pub enum Error {
     /// No configuration can be written from what was given.
     #[error("{0}")]
     Init(String),
+    /// The App could not be made, or its webhook not be pointed elsewhere.
+    #[error("{0}")]
+    App(String),
     /// The demo's world is not as it should be at the end.
     #[error("the demo failed: {0}")]
     Demo(String),

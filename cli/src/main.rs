@@ -1,10 +1,11 @@
-//! `mayfly`: everything on one machine, a demo that needs no account, a first configuration, draining a pool, and the table.
+//! `mayfly`: everything on one machine, a demo that needs no account, a first configuration, the GitHub App, draining a pool, and the table.
 
 mod args;
 mod demo;
 mod drain;
 mod engine;
 mod error;
+mod github_app;
 mod host;
 mod init;
 mod proxy;
@@ -43,6 +44,7 @@ fn run(args: Args) -> Result<(), Error> {
             Command::Demo(demo) => demo::run(demo).await,
             Command::Drain(args) => drain::run(args).await,
             Command::Init(args) => init::run(args),
+            Command::GithubApp { command } => github_app::run(command).await,
             Command::Table { command: TableCommand::Create } => table::create().await,
         }
     });

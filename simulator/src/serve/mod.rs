@@ -167,6 +167,7 @@ impl Simulator {
         let clock = Clock::new(options.speed);
         let mut world = World::new(settings, clock.now());
         world.access.app_public_key = Some(keys.app.public.clone());
+        world.access.app_private_key_pem = Some(keys.app.pkcs1_pem());
         world.access.service_account_public_key = Some(keys.service_account.public.clone());
         world.access.webhook_secret = options.webhook_secret;
         world.access.token_uri = format!("{gcp_url}/token");

@@ -19,6 +19,8 @@ pub struct Access {
     pub installation_id: u64,
     /// The app's public key (RSA, PKCS#1 DER). Without one, no JWT is taken.
     pub app_public_key: Option<Vec<u8>>,
+    /// Its private key as GitHub hands it out once, when an App is made from a manifest. Without one, none can be.
+    pub app_private_key_pem: Option<String>,
     /// A personal access token with all rights.
     pub pat: String,
     /// The secret that deliveries are signed with.
@@ -54,6 +56,7 @@ impl Access {
             client_id: format!("Iv23li{}", rng.text(14)),
             installation_id: 10_000_000 + rng.next() % 10_000_000,
             app_public_key: None,
+            app_private_key_pem: None,
             pat: format!("ghp_{}", rng.text(36)),
             webhook_secret: rng.text(40),
             gcp_token: format!("ya29.{}", rng.text(120)),

@@ -245,7 +245,11 @@ impl GitHub {
     }
 
     /// A call in the App's own name.
-    async fn answer_to_app(&self, call: Call<'_>, deadline: Instant) -> Result<Answer, GitHubError> {
+    pub(super) async fn answer_to_app(
+        &self,
+        call: Call<'_>,
+        deadline: Instant,
+    ) -> Result<Answer, GitHubError> {
         let doing = call.doing;
         let app = within(deadline, doing, self.auth.app()).await?;
         let answer = self.http.send(&call, &|| app.jwt(), deadline, &self.counting()).await;

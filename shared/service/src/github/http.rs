@@ -104,6 +104,10 @@ impl<'a> Call<'a> {
         Self { body: Some(body), ..Self::new(doing, Method::POST, path) }
     }
 
+    pub(super) fn patch(doing: &'static str, path: &'a str, body: &'a Value) -> Self {
+        Self { body: Some(body), ..Self::new(doing, Method::PATCH, path) }
+    }
+
     /// A POST that takes no body.
     pub(super) fn post_nothing(doing: &'static str, path: &'a str) -> Self {
         Self::new(doing, Method::POST, path)
@@ -196,7 +200,7 @@ impl Http {
             }
             let bearer = bearer()?;
             count();
-            let failed = match self.try_once(call, &bearer, remaining.min(TRY_TIMEOUT)).await {
+            let failed = match self.try_once(call, Some(&bearer), remaining.min(TRY_TIMEOUT)).await {
                 Ok(status) => return Ok(status),
                 Err(failed) => failed,
             };
@@ -217,7 +221,18 @@ impl Http {
         Err(GitHubError::Unavailable { doing: call.doing, why: "tried in vain".to_owned() })
     }
 
-    async fn try_once(&self, call: &Call<'_>, bearer: &Secret, timeout: Duration) -> Result<Status, Failed> {
+    /// Sends a request that nobody need sign, once.
+    pub(super) async fn send_once(&self, call: &Call<'_>, deadline: Instant) -> Result<Status, GitHubError> {
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        self.try_once(call, None, remaining.min(TRY_TIMEOUT)).await.map_err(|failed| failed.error)
+    }
+
+    async fn try_once(
+        &self,
+        call: &Call<'_>,
+        bearer: Option<&Secret>,
+        timeout: Duration,
+    ) -> Result<Status, Failed> {
         let passing = |why: String| Failed {
             error: GitHubError::Unavailable { doing: call.doing, why },
             again_after: Some(Duration::ZERO),
@@ -231,8 +246,10 @@ impl Http {
             .timeout(timeout)
             .header(ACCEPT, "application/vnd.github+json")
             .header(USER_AGENT, concat!("mayfly/", env!("CARGO_PKG_VERSION")))
-            .header("X-GitHub-Api-Version", "2022-11-28")
-            .header(AUTHORIZATION, format!("Bearer {}", bearer.expose()));
+            .header("X-GitHub-Api-Version", "2022-11-28");
+        if let Some(bearer) = bearer {
+            request = request.header(AUTHORIZATION, format!("Bearer {}", bearer.expose()));
+        }
         if !call.query.is_empty() {
             request = request.query(&call.query);
         }

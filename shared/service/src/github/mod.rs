@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::config::GitHubConfig;
 
 mod allowance;
+mod app;
 mod auth;
 mod hooks;
 mod http;
@@ -27,6 +28,7 @@ mod register;
 mod repositories;
 mod runners;
 
+pub use app::{NewApp, app_of_manifest};
 use auth::Auth;
 pub use hooks::{Deliveries, Hook};
 pub(crate) use http::NOT_FOUND;

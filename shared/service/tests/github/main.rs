@@ -1,6 +1,7 @@
 //! The GitHub client against the simulator, over real HTTP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod app;
 mod deliveries;
 mod faults;
 mod jobs;

@@ -29,13 +29,14 @@ enum Wanted {
 
 fn wanted(call: &Call) -> Wanted {
     match call {
-        Call::Meta | Call::RateLimit => Wanted::Nothing,
+        Call::ConvertManifest(_) | Call::Meta | Call::RateLimit => Wanted::Nothing,
         Call::GetApp
         | Call::ListInstallations
         | Call::GetInstallation(_)
         | Call::FindInstallation(_)
         | Call::CreateToken(_)
-        | Call::HookConfig => Wanted::Jwt,
+        | Call::HookConfig
+        | Call::SetHookConfig => Wanted::Jwt,
         Call::ListDeliveries(_, hook) | Call::GetDelivery(_, hook, _) | Call::Redeliver(_, hook, _) => {
             if hook.is_some() { Wanted::Token } else { Wanted::Jwt }
         }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::deliveries::HOOK_ID;
-use super::{HookOwner, error, payload};
+use super::{HookOwner, error, not_found, payload};
 use crate::world::World;
 use crate::world::request::Response;
 
@@ -27,6 +27,16 @@ impl World {
         if self.settings.hook != HookOwner::App {
             // The App's own hook is not set up: it has no address.
             return Response::json(200, json!({ "content_type": "form", "insecure_ssl": "0" }));
+        }
+        Response::json(200, self.hook_target())
+    }
+
+    pub(crate) fn set_hook_config(&mut self, body: &Value) -> Response {
+        if self.settings.hook != HookOwner::App {
+            return not_found();
+        }
+        if let Some(url) = body["url"].as_str() {
+            url.clone_into(&mut self.webhook_url);
         }
         Response::json(200, self.hook_target())
     }

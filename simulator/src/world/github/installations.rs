@@ -16,7 +16,7 @@ pub(crate) fn permissions() -> Value {
 }
 
 impl World {
-    fn first_owner(&self) -> &str {
+    pub(crate) fn first_owner(&self) -> &str {
         self.settings.repositories.first().map_or("nobody", |each| each.owner.as_str())
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod auth;
 pub(crate) mod deliveries;
 pub(crate) mod hooks;
 pub(crate) mod installations;
+pub mod manifests;
 pub(crate) mod payload;
 pub(crate) mod repositories;
 pub(crate) mod routes;
@@ -22,6 +23,7 @@ use super::request::{Request, Response, with};
 use auth::Token;
 pub use deliveries::Delivery;
 use deliveries::Record;
+use manifests::Manifest;
 use routes::Call;
 use runners::Runner;
 
@@ -52,6 +54,8 @@ pub(crate) struct GitHub {
     pub outbox: BTreeSet<(Timestamp, DeliveryId)>,
     /// Sent, and not answered yet.
     pub unanswered: BTreeSet<DeliveryId>,
+    /// Apps made from a manifest whose code was not exchanged yet, by it.
+    pub manifests: BTreeMap<String, Manifest>,
     pub rate: RateWindow,
     last_id: u64,
 }
@@ -103,6 +107,8 @@ impl World {
             Call::ListHooks(owner) => self.list_hooks(&owner),
             Call::GetHook(owner, id) => self.get_hook(&owner, id),
             Call::HookConfig => self.hook_config(),
+            Call::SetHookConfig => self.set_hook_config(&body),
+            Call::ConvertManifest(code) => self.convert_manifest(now, &code),
             Call::ListDeliveries(owner, hook) => self.list_deliveries(&owner, hook, request),
             Call::GetDelivery(owner, hook, id) => self.get_delivery(&owner, hook, id),
             Call::Redeliver(owner, hook, id) => self.redeliver(now, &owner, hook, id),

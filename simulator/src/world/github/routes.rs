@@ -4,7 +4,7 @@ use super::HookOwner;
 use super::runners::Scope;
 use crate::world::call::Route;
 use crate::world::ids::{DeliveryId, JobId, RunnerId};
-use crate::world::request::Method::{self, Delete, Get, Post};
+use crate::world::request::Method::{self, Delete, Get, Patch, Post};
 use crate::world::shape::{Parameter, Shape};
 
 /// A call on GitHub's REST API.
@@ -31,6 +31,8 @@ pub(crate) enum Call {
     ListHooks(HookOwner),
     GetHook(HookOwner, u64),
     HookConfig,
+    SetHookConfig,
+    ConvertManifest(String),
     ListDeliveries(HookOwner, Option<u64>),
     GetDelivery(HookOwner, Option<u64>, DeliveryId),
     Redeliver(HookOwner, Option<u64>, DeliveryId),
@@ -105,6 +107,16 @@ static TOKEN: Shape = Shape::Object(
         ("repositories", Shape::List(&Shape::Text)),
         ("repository_ids", Shape::List(&Shape::Int)),
         ("permissions", Shape::Map(&Shape::OneOf(&["read", "write", "admin"]))),
+    ],
+);
+
+static HOOK_CONFIG: Shape = Shape::Object(
+    &[],
+    &[
+        ("url", Shape::Text),
+        ("content_type", Shape::Text),
+        ("secret", Shape::Text),
+        ("insecure_ssl", Shape::OneOf(&["0", "1"])),
     ],
 );
 
@@ -231,6 +243,13 @@ fn elsewhere(method: Method, path: &[&str]) -> Option<Route> {
             Some(Route::github("github.access_token", &[], Some(&TOKEN), call))
         }
         (Get, ["app", "hook", "config"]) => github("github.hook_config", &[], Call::HookConfig),
+        (Patch, ["app", "hook", "config"]) => {
+            let call = Call::SetHookConfig;
+            Some(Route::github("github.set_hook_config", &[], Some(&HOOK_CONFIG), call))
+        }
+        (Post, ["app-manifests", code, "conversions"]) => {
+            github("github.manifest_conversion", &[], Call::ConvertManifest((*code).to_owned()))
+        }
         (_, ["app", "hook", "deliveries", rest @ ..]) => deliveries(method, HookOwner::App, None, rest),
         (Get, ["users", login, "installation"]) => {
             let call = Call::FindInstallation(Scope::Organization((*login).to_owned()));

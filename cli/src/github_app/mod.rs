@@ -1,0 +1,185 @@
+//! `mayfly github-app`: the App that Mayfly logs in as, made from a manifest, and its webhook pointed to where it is served.
+
+mod files;
+mod manifest;
+mod page;
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mayfly_service::config::{Config, GitHubConfig, GitHubLogin};
+use mayfly_service::github::{GitHub, NewApp, app_of_manifest};
+use mayfly_service::secret::SecretSource;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::args::{AppWebhookArgs, CreateAppArgs, GithubAppCommand};
+use crate::error::Error;
+use crate::signals::Signals;
+use files::Kept;
+use page::{Code, MADE, Site};
+
+const KEY: &str = "mayfly-app.pem";
+const SECRET: &str = "mayfly-webhook-secret";
+/// GitHub's code is good for so long.
+const PATIENCE: Duration = Duration::from_secs(3600);
+const CALL_LONGEST: Duration = Duration::from_secs(30);
+/// The browser gets so long to read the last page.
+const LAST_PAGE: Duration = Duration::from_secs(5);
+
+/// The files of one App.
+struct Files {
+    key: Kept,
+    /// None without a webhook.
+    secret: Option<Kept>,
+}
+
+pub async fn run(command: GithubAppCommand) -> Result<(), Error> {
+    match command {
+        GithubAppCommand::Create(args) => create(&args).await,
+        GithubAppCommand::Webhook(args) => webhook(*args).await,
+    }
+}
+
+async fn create(args: &CreateAppArgs) -> Result<(), Error> {
+    let mut signals = Signals::catch()?;
+    let listening = |source| Error::io(format!("{} cannot be listened at", args.listen), source);
+    let listener = TcpListener::bind(args.listen).await.map_err(listening)?;
+    let at = listener.local_addr().map_err(listening)?;
+    let asked = manifest::manifest(args, &format!("http://{at}{MADE}"))?;
+    let key = Kept::make(&args.directory, KEY)?;
+    let secret = (!args.no_webhook).then(|| Kept::make(&args.directory, SECRET)).transpose()?;
+    let (codes, coming) = mpsc::channel(1);
+    let site = Site { action: manifest::page(args), manifest: asked.to_string(), state: state()?, codes };
+    println!("open http://{at}/ in a browser, and agree to what GitHub shows");
+
+    let mut connections = JoinSet::new();
+    let made = tokio::select! {
+        made = exchanged(args, coming, Files { key, secret }, &asked) => made,
+        () = page::serve(&listener, Arc::new(site), &mut connections) => Err(Error::Interrupted),
+        _ = signals.next() => Err(Error::Interrupted),
+        () = tokio::time::sleep(PATIENCE) => {
+            Err(Error::App(format!("nobody agreed within {} minutes; begin again", PATIENCE.as_secs() / 60)))
+        }
+    };
+    let shown = async { while connections.join_next().await.is_some() {} };
+    // Whether the browser read it or not, the terminal tells the same.
+    _ = tokio::time::timeout(LAST_PAGE, shown).await;
+    print!("{}", made?);
+    Ok(())
+}
+
+/// Waits for the code, exchanges it and keeps the secrets; what to tell then.
+async fn exchanged(
+    args: &CreateAppArgs,
+    mut coming: mpsc::Receiver<Code>,
+    mut files: Files,
+    asked: &Value,
+) -> Result<String, Error> {
+    let Some((code, reply)) = coming.recv().await else { return Err(Error::Interrupted) };
+    let made = async {
+        let deadline = Instant::now() + CALL_LONGEST;
+        let app = app_of_manifest(&manifest::api_url(args), &code, deadline).await.map_err(|error| {
+            let why = "delete the App if GitHub shows it among your Apps, and begin again";
+            Error::App(format!("{error}; {why}"))
+        })?;
+        files.key.keep(&app.private_key)?;
+        if let Some((file, secret)) = files.secret.as_mut().zip(app.webhook_secret.as_ref()) {
+            file.keep(secret)?;
+        }
+        Ok(app)
+    };
+    let made: Result<NewApp, Error> = made.await;
+    let told = made.as_ref().map(install_page).map_err(ToString::to_string);
+    // The browser may be gone; the terminal tells the same.
+    _ = reply.send(told);
+    Ok(summary(args, &made?, &files, asked))
+}
+
+fn install_page(app: &NewApp) -> String {
+    format!("{}/installations/new", app.page)
+}
+
+/// What comes next, with nothing in it that is secret.
+fn summary(args: &CreateAppArgs, app: &NewApp, files: &Files, asked: &Value) -> String {
+    let mut text = String::new();
+    let file = |path: &Path| format!("{{ file = {:?} }}", path.display().to_string());
+    let api_url = manifest::api_url(args);
+    // Writing to a text cannot fail.
+    _ = writeln!(text, "\nThe App is made. In mayfly.toml:\n\n[github]");
+    if api_url != "https://api.github.com" {
+        _ = writeln!(text, "api_url = {api_url:?}");
+    }
+    _ = writeln!(
+        text,
+        "app = {{ client_id = {:?}, private_key = {} }}",
+        app.client_id,
+        file(&files.key.path)
+    );
+    match &files.secret {
+        Some(secret) => _ = writeln!(text, "webhook_secrets = [{}]", file(&secret.path)),
+        None => {
+            _ = writeln!(
+                text,
+                "# It has no webhook: any random text will do here, with `mayfly serve --poll`."
+            );
+            _ = writeln!(text, "webhook_secrets = [{{ env = \"WEBHOOK_SECRET\" }}]");
+        }
+    }
+    let lacks = manifest::missing(asked, &app.permissions, &app.events);
+    if !lacks.is_empty() {
+        _ = writeln!(text, "\nGitHub made it without: {}. Add that in the App's settings.", lacks.join(", "));
+    }
+    _ = writeln!(text, "\nInstall it: {}", install_page(app));
+    if let Some(secret) = &files.secret {
+        let (key, secret) = (files.key.path.display(), secret.path.display());
+        _ = writeln!(
+            text,
+            "\nFor Lambda, both go where only it can read them, and then away from here:\n\
+             aws ssm put-parameter --type SecureString --name /mayfly/app-key --value 'file://{key}'\n\
+             aws ssm put-parameter --type SecureString --name /mayfly/webhook-secret --value 'file://{secret}'"
+        );
+        if args.webhook_url.is_none() {
+            _ = writeln!(
+                text,
+                "\nAs soon as the webhook's address is known:\n\
+                 mayfly github-app webhook URL --client-id {} --private-key '{key}'",
+                app.client_id
+            );
+        }
+    }
+    text
+}
+
+async fn webhook(args: AppWebhookArgs) -> Result<(), Error> {
+    let github = match (args.client_id, args.private_key) {
+        (Some(client_id), Some(key)) => {
+            let login =
+                GitHubLogin::App { client_id, private_key: SecretSource::File(key), installation: None };
+            let api_url = args.api_url.as_str().trim_end_matches('/').to_owned();
+            GitHubConfig { api_url, webhook_secrets: Vec::new(), login, webhook_url: None }
+        }
+        _ => Config::load()?.github,
+    };
+    let url = args.url;
+    let before = GitHub::new(&github).point_webhook(&url, Instant::now() + CALL_LONGEST).await;
+    let before = before.map_err(|error| Error::App(error.to_string()))?;
+    match before {
+        Some(before) if before == url.as_str() => println!("the App's webhook goes to {url}, as before"),
+        Some(before) => println!("the App's webhook goes to {url}; before, it went to {before}"),
+        None => println!("the App's webhook goes to {url}"),
+    }
+    Ok(())
+}
+
+/// 128 bits that nobody can guess.
+fn state() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Error::App(format!("no random numbers: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
