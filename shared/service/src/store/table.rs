@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
-    TimeToLiveSpecification,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
+    ScalarAttributeType, TableStatus, TimeToLiveSpecification,
 };
 
 use super::{StoreError, unavailable};
@@ -23,7 +24,8 @@ pub enum CreateTable {
 const READY_CHECKS: u32 = 60;
 const READY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Makes the table: partition key `pk`, sort key `sk`, TTL `expires_at`, billed by request, no index.
+/// Makes the table: partition key `pk`, sort key `sk`, TTL `expires_at`, billed by request, no index; protected against
+/// deletion, and restorable to any moment of the last 35 days.
 pub async fn create_table(aws: &aws_config::SdkConfig, table: &str) -> Result<CreateTable, StoreError> {
     let client = Client::new(aws);
     let created = match create(&client, table).await {
@@ -41,7 +43,24 @@ pub async fn create_table(aws: &aws_config::SdkConfig, table: &str) -> Result<Cr
         let request = client.update_time_to_live().table_name(table).time_to_live_specification(ttl);
         request.send().await.map_err(unavailable("switching TTL on"))?;
     }
+    back_up(&client, table).await?;
     Ok(created)
+}
+
+/// Switches point-in-time recovery on. Engines for one machine know nothing of it, and of their files a copy can be made.
+async fn back_up(client: &Client, table: &str) -> Result<(), StoreError> {
+    const DOING: &str = "switching the table's point-in-time recovery on";
+    let build = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
+    let wanted = build.map_err(|error| failed(DOING, &error))?;
+    let request = client.update_continuous_backups().table_name(table);
+    match request.point_in_time_recovery_specification(wanted).send().await {
+        Ok(_) => Ok(()),
+        Err(error) if error.code() == Some("UnknownOperationException") => {
+            tracing::debug!(table, "this engine has no point-in-time recovery");
+            Ok(())
+        }
+        Err(error) => Err(unavailable(DOING)(error)),
+    }
 }
 
 enum Creation {
@@ -50,7 +69,11 @@ enum Creation {
 }
 
 async fn create(client: &Client, table: &str) -> Result<(), Creation> {
-    let mut request = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+    let mut request = client
+        .create_table()
+        .table_name(table)
+        .billing_mode(BillingMode::PayPerRequest)
+        .deletion_protection_enabled(true);
     for (name, role) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
         let attribute = AttributeDefinition::builder()
             .attribute_name(name)

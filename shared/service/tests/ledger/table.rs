@@ -21,6 +21,7 @@ async fn the_table_is_made_once_and_as_the_contract_says() {
     let keys: Vec<_> = table.key_schema().iter().map(|key| (key.attribute_name(), key.key_type())).collect();
     assert_eq!(keys, [("pk", &KeyType::Hash), ("sk", &KeyType::Range)]);
     assert_eq!(table.table_status(), Some(&TableStatus::Active));
+    assert_eq!(table.deletion_protection_enabled(), Some(true));
     let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
     assert_eq!(billing, Some(&BillingMode::PayPerRequest));
     assert!(table.global_secondary_indexes().is_empty() && table.local_secondary_indexes().is_empty());
@@ -33,6 +34,8 @@ async fn the_table_is_made_once_and_as_the_contract_says() {
 #[tokio::test]
 async fn a_table_that_is_not_there_is_told_from_one_that_does_not_answer() {
     let story = Story::begin().await;
+    let unprotected = story.client.update_table().table_name(TABLE).deletion_protection_enabled(false);
+    unprotected.send().await.unwrap();
     story.client.delete_table().table_name(TABLE).send().await.unwrap();
     let told = [
         story.ledger.drain(&story.pool, at(1)).await.err(),
