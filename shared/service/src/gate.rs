@@ -23,6 +23,24 @@ pub(crate) struct Remembered {
 }
 
 impl Mayfly {
+    /// Whether this process has seen that the sweep's memory knows a pool.
+    pub(crate) fn is_known(&self, pool: &Pool) -> bool {
+        self.known.lock().is_ok_and(|known| known.contains(&pool.name))
+    }
+
+    /// Has the sweep's memory know a pool, where no sweep has seen it yet: nothing is taken in a pool before, since nobody
+    /// would look after it, should the pool be removed from the configuration.
+    pub(crate) async fn make_known(&self, pool: &Pool) -> Result<(), StoreError> {
+        if self.state_of(pool).await?.limit.is_none() {
+            let new = [(pool.name.clone(), KnownPool::in_use(&pool.scope))];
+            self.ledger.remember_pools(&new.into(), &[]).await?;
+        }
+        if let Ok(mut known) = self.known.lock() {
+            known.insert(pool.name.clone());
+        }
+        Ok(())
+    }
+
     /// What is known of a pool.
     pub(crate) async fn state_of(&self, pool: &Pool) -> Result<PoolState, StoreError> {
         let state = self.ledger.pool_state(&pool.name).await?;
@@ -79,12 +97,6 @@ impl Mayfly {
         state: &PoolState,
         turn: Turn,
     ) -> Result<Option<String>, StoreError> {
-        if state.limit.is_none() {
-            // No sweep has seen this pool: should it be removed before one does, this tells of its runners.
-            self.ledger
-                .remember_pools(&[(pool.name.clone(), KnownPool::in_use(&pool.scope))].into(), &[])
-                .await?;
-        }
         if turn.by == By::Sweep {
             return Ok(state.draining.is_some().then(|| Closed::Draining.to_string()));
         }

@@ -1,6 +1,6 @@
 //! Everything a running Mayfly holds: the policy, the ledger and the clients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use mayfly_core::ids::{PoolName, ProviderName, RunnerName, SlotIndex, nonce};
@@ -30,6 +30,8 @@ pub struct Mayfly {
     providers: BTreeMap<ProviderName, Provider>,
     /// Slots that were free when this process last looked: a warm function claims without looking first.
     pub(crate) hints: Mutex<BTreeMap<PoolName, Vec<SlotIndex>>>,
+    /// Pools that the sweep's memory knows, as far as this process has looked.
+    pub(crate) known: Mutex<BTreeSet<PoolName>>,
     /// What was known of each pool a moment ago.
     pub(crate) states: Mutex<BTreeMap<PoolName, Remembered>>,
     /// When the repositories' hooks were last looked through in vain.
@@ -106,6 +108,7 @@ impl Mayfly {
             ledger,
             github,
             hints: Mutex::default(),
+            known: Mutex::default(),
             states: Mutex::default(),
             hooks_sought: Mutex::default(),
         }

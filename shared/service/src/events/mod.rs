@@ -123,6 +123,13 @@ impl Mayfly {
     }
 
     async fn queued(&self, pool: &Pool, event: &JobEvent) -> Result<Option<Follow>, StoreError> {
+        let mut seen = None;
+        if !self.is_known(pool) {
+            // The first job of a new process: it has to look anyway, and both at once take one reply's time.
+            let (known, look) = tokio::join!(self.make_known(pool), self.look(pool));
+            known?;
+            seen = Some(look?);
+        }
         if let Some(why) = self.known_closed(pool) {
             return self.wait(pool, event, &why).await.map(|_| None);
         }
@@ -131,7 +138,10 @@ impl Mayfly {
             self.hint(pool).map(|index| Take::Free(self.new_slot(pool, index, Purpose::Job(event.job))));
         for _ in 0..CLAIM_TRIES {
             if take.is_none() {
-                let look = self.look(pool).await?;
+                let look = match seen.take() {
+                    Some(look) => look,
+                    None => self.look(pool).await?,
+                };
                 self.remember(pool, &look.free);
                 take = self.best(pool, &look, event.job);
             }

@@ -1,7 +1,7 @@
 //! The sweep: observe, plan, execute, report.
 
 use mayfly_core::policy::Policy;
-use mayfly_core::sweep::{Action, News, plan};
+use mayfly_core::sweep::{News, plan};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -39,10 +39,9 @@ impl Mayfly {
         let mut plan = plan(&Policy { timing, ..self.policy.clone() }, &seen.world);
         let mut report = Report::of(&self.policy, &seen.world, &plan);
         report.failed_sources = seen.failed;
-        if !self.keeps(seen.memory.as_ref(), &seen.world, &plan, &mut report.failed_sources).await {
-            // A pool with a limit is taken to be known.
-            plan.steps.retain(|step| !matches!(step.action, Action::Limit { .. }));
-        }
+        let known = self.keeps(seen.memory.as_ref(), &seen.world, &plan, &mut report.failed_sources).await;
+        // Nothing is taken in a pool of which nobody would know.
+        plan.steps.retain(|step| step.pool.as_ref().is_none_or(|pool| known.contains(pool)));
         let planned = plan.steps.len();
         report.done = self.execute(plan.steps, &seen.world.removed, deadline).await;
         report.left_alone = plan.left_alone;

@@ -1,6 +1,6 @@
 //! What a sweep keeps for the next: which pools there are or were, and which deliveries are settled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,17 +19,24 @@ use crate::store::{KnownPool, Memory, StoreError};
 const WATCHED: Duration = Duration::from_secs(24 * 3600);
 
 impl Mayfly {
-    /// Keeps what the next sweep has to know; whether it could.
+    /// Keeps what the next sweep has to know; the pools of which that one will.
     pub(super) async fn keeps(
         &self,
         memory: Option<&Memory>,
         world: &World,
         plan: &Plan,
         failed: &mut Vec<Source>,
-    ) -> bool {
-        let Some(memory) = memory else { return false };
-        let kept = self.remember_what_was_seen(memory, world, plan).await;
-        kept.map_err(|error| failed.push(Source::failed("the sweep's memory".to_owned(), &error))).is_ok()
+    ) -> BTreeSet<PoolName> {
+        // One that says how far its slots reach was made known before it said so.
+        let says = world.pools.iter().filter(|ledger| ledger.state.limit.is_some());
+        let mut known: BTreeSet<PoolName> = says.map(|ledger| ledger.pool.clone()).collect();
+        let Some(memory) = memory else { return known };
+        known.extend(memory.pools.keys().cloned());
+        match self.remember_what_was_seen(memory, world, plan).await {
+            Ok(()) => known.extend(world.pools.iter().map(|ledger| ledger.pool.clone())),
+            Err(error) => failed.push(Source::failed("the sweep's memory".to_owned(), &error)),
+        }
+        known
     }
 
     async fn remember_what_was_seen(
