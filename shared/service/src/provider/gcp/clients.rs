@@ -260,3 +260,29 @@ async fn timed<T>(
     tracing::debug!(call, target, outcome, took_ms = started.elapsed().as_millis(), "called Compute Engine");
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_frozen_for_longer_than_its_limit_is_not_sent() {
+        let (count, is_sent) = (AtomicU64::new(0), AtomicBool::new(false));
+        let sent = async {
+            // The way to the first byte.
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            is_sent.store(true, Ordering::Relaxed);
+            Ok(())
+        };
+        let freeze = async {
+            tokio::task::yield_now().await;
+            // As Lambda does: nothing runs, and then all timers are due at once.
+            std::thread::sleep(Duration::from_millis(120));
+        };
+        let (told, ()) = tokio::join!(timed(&count, "call", "it", Duration::from_millis(80), sent), freeze);
+        assert_eq!(told.unwrap_err().kind, Kind::Lost { timed_out: true });
+        assert!(!is_sent.load(Ordering::Relaxed));
+    }
+}
