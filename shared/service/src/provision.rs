@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use mayfly_core::gate::PoolState;
@@ -62,9 +63,15 @@ impl Mayfly {
         want: Want<'_>,
         turn: Turn,
     ) -> Provisioned {
-        // A sweep takes the slot up after `step_timeout`: whoever is at it has stopped well before.
-        let deadline = turn.deadline.min(Instant::now() + self.policy.timing.step_timeout.mul_f64(0.75));
+        // A sweep takes the slot up `step_timeout` after it was taken: whoever is at it has stopped well before. By the
+        // clock on the wall: between the claim and here this process may have been frozen.
+        let end = later(slot.reserved_at, self.policy.timing.step_timeout.mul_f64(0.75));
+        let left = Duration::try_from(end.duration_since(clock::now())).unwrap_or_default();
+        let deadline = turn.deadline.min(Instant::now() + left);
         let errand = Errand { pool, slot, want, deadline, lease: clock::moment_of(deadline) };
+        if left.is_zero() {
+            return Self::unclear(errand, "it was taken so long ago that it is a sweep's by now".to_owned());
+        }
         let first = self.placements(pool).next().map(|(_, at)| at);
         // A VM that is made in steps gets its registration with the last one, so that it is fresh then; only what would be
         // refused is looked at before.
