@@ -199,7 +199,7 @@ pub struct CreateAppArgs {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Where its webhook goes; `mayfly github-app webhook` says that later
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = address)]
     pub webhook_url: Option<Url>,
     /// It has none: for `mayfly serve --poll`, or a webhook of the organization or repository
     #[arg(long, conflicts_with = "webhook_url")]
@@ -214,10 +214,10 @@ pub struct CreateAppArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = loopback)]
     pub listen: SocketAddr,
     /// A GitHub Enterprise Server
-    #[arg(long, value_name = "URL", default_value = "https://github.com")]
+    #[arg(long, value_name = "URL", default_value = "https://github.com", value_parser = address)]
     pub github_url: Url,
     /// Its API; that of --github-url unless told otherwise
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = address)]
     pub api_url: Option<Url>,
 }
 
@@ -228,7 +228,7 @@ pub struct CreateAppArgs {
 #[derive(Debug, clap::Args)]
 pub struct AppWebhookArgs {
     /// The address, such as `https://….lambda-url.us-east-1.on.aws/webhook`
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", value_parser = address)]
     pub url: Url,
     /// The App's client id
     #[arg(long, value_name = "ID", requires = "private_key")]
@@ -237,7 +237,7 @@ pub struct AppWebhookArgs {
     #[arg(long, value_name = "FILE", requires = "client_id")]
     pub private_key: Option<PathBuf>,
     /// Another GitHub than the public one, where the configuration is not read
-    #[arg(long, value_name = "URL", default_value = "https://api.github.com", requires = "client_id")]
+    #[arg(long, value_name = "URL", default_value = "https://api.github.com", requires = "client_id", value_parser = address)]
     pub api_url: Url,
 }
 
@@ -259,6 +259,12 @@ fn login(text: &str) -> Result<String, String> {
     } else {
         Err("must be an organization's login, such as shader-slang".to_owned())
     }
+}
+
+/// Secrets are sent there.
+fn address(text: &str) -> Result<Url, String> {
+    let wanted = "must be an https:// address without a user or query (or http:// on this machine)";
+    mayfly_service::config::address(text).ok_or_else(|| wanted.to_owned())
 }
 
 /// Whoever can reach the page can take the App.

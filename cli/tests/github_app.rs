@@ -60,6 +60,12 @@ impl Creating {
         }
     }
 
+    /// An address beside the page's.
+    fn beside(&self, rest: &str) -> String {
+        let base = self.url.rsplit_once('/').unwrap().0;
+        format!("{base}/{rest}")
+    }
+
     async fn get(&self, url: &str) -> (u16, String) {
         let answer = self.client.get(url).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
@@ -107,10 +113,13 @@ async fn one_command_and_one_click_make_an_app_that_serves_a_job() {
     let back = simulator.with(|world, now| world.create_app(now, &form.manifest, &form.state)).unwrap();
     let (status, page) = creating.get(&back).await;
     assert_eq!(status, 200, "{page}");
-    assert!(page.contains("https://github.com/apps/mayfly/installations/new"), "{page}");
+    assert!(page.contains("The App is made"), "{page}");
     let (ended, told) = creating.end();
     assert!(ended.success(), "{}", fs::read_to_string(place.path("errors")).unwrap());
 
+    let order = ["mayfly github-app webhook", "https://github.com/apps/mayfly/installations/new"]
+        .map(|next| told.find(next));
+    assert!(order[0].is_some() && order[0] < order[1], "it is pointed before it is installed:\n{told}");
     let secret = simulator.with(|world, _| world.access.webhook_secret.clone());
     assert_eq!(fs::read_to_string(place.path(KEY)).unwrap(), simulator.app_private_key_pem());
     assert_eq!(fs::read_to_string(place.path(SECRET)).unwrap(), secret);
@@ -142,9 +151,13 @@ async fn one_command_and_one_click_make_an_app_that_serves_a_job() {
         world.queue_job(now, JobSpec::new("shader-slang/slang", &LABELS).lasting(Duration::from_millis(200)))
     });
     let served = |world: &World| {
-        world.jobs().iter().all(|job| matches!(job.state, JobState::Ended { ran: Some(_), .. }))
+        let over = world.jobs().iter().all(|job| matches!(job.state, JobState::Ended { ran: Some(_), .. }));
+        over && world.deliveries_pending() == 0
     };
     assert!(simulator.until(SOON, served).await.is_ok(), "{}", place.log());
+    // By its delivery, and not because a sweep came upon it.
+    let arrived = simulator.with(|world, _| world.deliveries().iter().all(|each| each.status == Some(202)));
+    assert!(arrived, "{}", place.log());
     assert_eq!(serving.stop().await.code(), Some(0));
     wirecheck_new(&place.path("wire.jsonl"));
 }
@@ -159,12 +172,13 @@ async fn an_answer_to_another_question_is_not_taken() {
         |state: &str| simulator.with(|world, now| world.create_app(now, &form.manifest, state)).unwrap();
     for (wrong, why) in [
         (made("0123456789abcdef0123456789abcdef"), "not the answer"),
-        (format!("{}made?state={}", creating.url, form.state), "no code"),
-        (format!("{}made", creating.url), "no code"),
+        (creating.beside(&format!("made?state={}", form.state)), "no code"),
+        (creating.beside("made"), "no code"),
     ] {
         let (status, page) = creating.get(&wrong).await;
         assert_eq!((status, page.contains(why)), (400, true), "{wrong}: {page}");
     }
+    assert_eq!(creating.get(&creating.beside("")).await.0, 404, "nobody guesses the page");
     let rebound = creating.client.get(&creating.url).header("host", "evil.example").send().await.unwrap();
     assert_eq!(rebound.status(), 421);
     assert!(!rebound.text().await.unwrap().contains(&form.state));
@@ -180,7 +194,7 @@ async fn a_code_that_github_does_not_know_leaves_nothing_behind() {
     let simulator = world(&place, HookOwner::App).await;
     let creating = Creating::begin(&place, &simulator, &[]);
     let state = creating.form().await.state;
-    let (status, page) = creating.get(&format!("{}made?code=0123&state={state}", creating.url)).await;
+    let (status, page) = creating.get(&creating.beside(&format!("made?code=0123&state={state}"))).await;
     assert_eq!((status, page.contains("Not Found")), (502, true), "{page}");
     let (ended, told) = creating.end();
     let errors = fs::read_to_string(place.path("errors")).unwrap();
@@ -199,8 +213,14 @@ async fn secrets_that_are_there_already_are_left_alone() {
     assert!(errors.contains(SECRET) && errors.contains("is there already"), "{errors}");
     assert_eq!(fs::read_to_string(place.path(SECRET)).unwrap(), "mine");
     assert!(!place.path(KEY).exists());
-    for wrong in [&["--organization", "a/b"][..], &["--listen", "0.0.0.0:0"], &["--pools", "planet"]] {
-        let refused = place.run(&[&["github-app", "create"], wrong].concat());
+    let wrong = [
+        ["--organization", "a/b"],
+        ["--listen", "0.0.0.0:0"],
+        ["--pools", "planet"],
+        ["--api-url", "http://ghe.corp"],
+    ];
+    for wrong in &wrong {
+        let refused = place.run(&[&["github-app", "create"], &wrong[..]].concat());
         assert_eq!(refused.status.code(), Some(2), "{wrong:?}");
     }
 }

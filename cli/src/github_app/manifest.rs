@@ -8,7 +8,8 @@ use crate::error::Error;
 const MANIFEST: &str = include_str!("../../../infra/github-app/manifest.json");
 /// GitHub's own limit.
 const NAME_MOST: usize = 34;
-/// Where the webhook goes until its real address is known: GitHub wants one, and sends it no more than a ping.
+/// Where the webhook goes until its real address is known: GitHub wants one. As long as the App is not installed it sends no
+/// more than a ping there, so it is pointed elsewhere first.
 const NOT_YET: &str = "https://example.com/webhook";
 const GITHUB: &str = "https://github.com";
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mayfly_service::config::{Config, GitHubConfig, GitHubLogin};
-use mayfly_service::github::{GitHub, NewApp, app_of_manifest};
+use mayfly_service::github::{GitHub, NewApp, PointedWebhook, app_of_manifest};
 use mayfly_service::secret::SecretSource;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -54,51 +54,66 @@ async fn create(args: &CreateAppArgs) -> Result<(), Error> {
     let asked = manifest::manifest(args, &format!("http://{at}{MADE}"))?;
     let key = Kept::make(&args.directory, KEY)?;
     let secret = (!args.no_webhook).then(|| Kept::make(&args.directory, SECRET)).transpose()?;
-    let (codes, coming) = mpsc::channel(1);
-    let site = Site { action: manifest::page(args), manifest: asked.to_string(), state: state()?, codes };
-    println!("open http://{at}/ in a browser, and agree to what GitHub shows");
+    let (codes, mut coming) = mpsc::channel::<Code>(1);
+    let (path, state) = (format!("/{}", secret_text()?), secret_text()?);
+    println!("open http://{at}{path} in a browser, and agree to what GitHub shows");
+    let site = Site { action: manifest::page(args), manifest: asked.to_string(), path, state, codes };
 
     let mut connections = JoinSet::new();
+    let serving = page::serve(&listener, Arc::new(site), &mut connections);
+    let made = async {
+        let agreed = async { coming.recv().await.ok_or(Error::Interrupted) };
+        // From here on GitHub may have made an App: what follows is short, and is not interrupted.
+        let (code, reply) = tokio::select! {
+            agreed = agreed => agreed?,
+            _ = signals.next() => return Err(Error::Interrupted),
+            () = tokio::time::sleep(PATIENCE) => {
+                let minutes = PATIENCE.as_secs() / 60;
+                return Err(Error::App(format!("nobody agreed within {minutes} minutes; begin again")));
+            }
+        };
+        let made = exchanged(args, &code, Files { key, secret }, &asked).await;
+        let installing = |(app, _): &(NewApp, String)| args.webhook_url.as_ref().map(|_| install_page(app));
+        // The browser may be gone; the terminal tells the same.
+        _ = reply.send(made.as_ref().map(installing).map_err(ToString::to_string));
+        Ok(made?.1)
+    };
     let made = tokio::select! {
-        made = exchanged(args, coming, Files { key, secret }, &asked) => made,
-        () = page::serve(&listener, Arc::new(site), &mut connections) => Err(Error::Interrupted),
-        _ = signals.next() => Err(Error::Interrupted),
-        () = tokio::time::sleep(PATIENCE) => {
-            Err(Error::App(format!("nobody agreed within {} minutes; begin again", PATIENCE.as_secs() / 60)))
-        }
+        made = made => made,
+        () = serving => Err(Error::Interrupted),
     };
     let shown = async { while connections.join_next().await.is_some() {} };
-    // Whether the browser read it or not, the terminal tells the same.
     _ = tokio::time::timeout(LAST_PAGE, shown).await;
     print!("{}", made?);
     Ok(())
 }
 
-/// Waits for the code, exchanges it and keeps the secrets; what to tell then.
+/// Exchanges the code and keeps the secrets; the App, and what to tell then.
 async fn exchanged(
     args: &CreateAppArgs,
-    mut coming: mpsc::Receiver<Code>,
+    code: &str,
     mut files: Files,
     asked: &Value,
-) -> Result<String, Error> {
-    let Some((code, reply)) = coming.recv().await else { return Err(Error::Interrupted) };
-    let made = async {
-        let deadline = Instant::now() + CALL_LONGEST;
-        let app = app_of_manifest(&manifest::api_url(args), &code, deadline).await.map_err(|error| {
-            let why = "delete the App if GitHub shows it among your Apps, and begin again";
-            Error::App(format!("{error}; {why}"))
-        })?;
-        files.key.keep(&app.private_key)?;
-        if let Some((file, secret)) = files.secret.as_mut().zip(app.webhook_secret.as_ref()) {
-            file.keep(secret)?;
-        }
-        Ok(app)
+) -> Result<(NewApp, String), Error> {
+    const AGAIN: &str = "begin again";
+    let deadline = Instant::now() + CALL_LONGEST;
+    let app = app_of_manifest(&manifest::api_url(args), code, deadline).await.map_err(|error| {
+        Error::App(format!("{error}; delete the App if GitHub shows it among your Apps, and {AGAIN}"))
+    })?;
+    let key = files.key.path.display().to_string();
+    let lost = |why: &dyn std::fmt::Display| {
+        Error::App(format!(
+            "{why}; GitHub tells an App's secrets once, so delete the App ({}) and {key}, and {AGAIN}",
+            app.page
+        ))
     };
-    let made: Result<NewApp, Error> = made.await;
-    let told = made.as_ref().map(install_page).map_err(ToString::to_string);
-    // The browser may be gone; the terminal tells the same.
-    _ = reply.send(told);
-    Ok(summary(args, &made?, &files, asked))
+    files.key.keep(&app.private_key).map_err(|error| lost(&error))?;
+    if let Some(file) = &mut files.secret {
+        let secret = app.webhook_secret.as_ref().ok_or_else(|| lost(&"GitHub told no webhook secret"))?;
+        file.keep(secret).map_err(|error| lost(&error))?;
+    }
+    let text = summary(args, &app, &files, asked);
+    Ok((app, text))
 }
 
 fn install_page(app: &NewApp) -> String {
@@ -135,24 +150,25 @@ fn summary(args: &CreateAppArgs, app: &NewApp, files: &Files, asked: &Value) -> 
     if !lacks.is_empty() {
         _ = writeln!(text, "\nGitHub made it without: {}. Add that in the App's settings.", lacks.join(", "));
     }
-    _ = writeln!(text, "\nInstall it: {}", install_page(app));
+    let install = install_page(app);
     if let Some(secret) = &files.secret {
         let (key, secret) = (files.key.path.display(), secret.path.display());
         _ = writeln!(
             text,
-            "\nFor Lambda, both go where only it can read them, and then away from here:\n\
+            "\nFor Lambda, both go where only it can read them:\n\
              aws ssm put-parameter --type SecureString --name /mayfly/app-key --value 'file://{key}'\n\
              aws ssm put-parameter --type SecureString --name /mayfly/webhook-secret --value 'file://{secret}'"
         );
         if args.webhook_url.is_none() {
             _ = writeln!(
                 text,
-                "\nAs soon as the webhook's address is known:\n\
+                "\nAs soon as the webhook's address is known, and before the App is installed:\n\
                  mayfly github-app webhook URL --client-id {} --private-key '{key}'",
                 app.client_id
             );
         }
     }
+    _ = writeln!(text, "\nThen install it: {install}");
     text
 }
 
@@ -169,16 +185,21 @@ async fn webhook(args: AppWebhookArgs) -> Result<(), Error> {
     let url = args.url;
     let before = GitHub::new(&github).point_webhook(&url, Instant::now() + CALL_LONGEST).await;
     let before = before.map_err(|error| Error::App(error.to_string()))?;
+    let PointedWebhook { before, events } = before;
     match before {
         Some(before) if before == url.as_str() => println!("the App's webhook goes to {url}, as before"),
         Some(before) => println!("the App's webhook goes to {url}; before, it went to {before}"),
         None => println!("the App's webhook goes to {url}"),
     }
+    if !events.iter().any(|event| event == "workflow_job") {
+        let why = "the App is not told of workflow jobs: in its settings, make its webhook active and choose that event";
+        return Err(Error::App(why.to_owned()));
+    }
     Ok(())
 }
 
 /// 128 bits that nobody can guess.
-fn state() -> Result<String, Error> {
+fn secret_text() -> Result<String, Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| Error::App(format!("no random numbers: {error}")))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -23,8 +23,8 @@ const HEAD_LONGEST: Duration = Duration::from_secs(15);
 /// So many connections are open at a time.
 const CONNECTIONS_MOST: usize = 16;
 
-/// A code, and whom to tell what came of it: the page under which the App is installed, or why there is none.
-pub type Code = (String, oneshot::Sender<Result<String, String>>);
+/// A code, and whom to tell what came of it: where the App is installed, where that is what comes next; or why there is none.
+pub type Code = (String, oneshot::Sender<Result<Option<String>, String>>);
 
 /// What the pages are made of.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct Site {
     pub action: String,
     /// The manifest, as JSON.
     pub manifest: String,
+    /// The path of the page that takes the browser to GitHub. Nobody else knows it.
+    pub path: String,
     /// Nobody else knows it: a code that comes without it is not of this form.
     pub state: String,
     pub codes: mpsc::Sender<Code>,
@@ -71,7 +73,7 @@ impl Site {
             return page(StatusCode::MISDIRECTED_REQUEST, "This address is not served here", "");
         }
         match (request.method(), request.uri().path()) {
-            (&Method::GET, "/") => page(StatusCode::OK, "On to GitHub …", &self.form()),
+            (&Method::GET, path) if path == self.path => page(StatusCode::OK, "On to GitHub …", &self.form()),
             (&Method::GET, MADE) => self.made(request.uri().query().unwrap_or_default()).await,
             _ => page(StatusCode::NOT_FOUND, "There is nothing here", ""),
         }
@@ -103,20 +105,21 @@ impl Site {
         }
         let (reply, told) = oneshot::channel();
         if self.codes.send((code.to_owned(), reply)).await.is_err() {
-            return page(StatusCode::GONE, "The command has ended", "");
+            return page(StatusCode::GONE, "The terminal says what came of it", "");
         }
         match told.await {
             Ok(Ok(install)) => {
-                let install = escaped(&install);
-                let link = format!(
-                    "<p>Its secrets are where the command ran. Now <a href=\"{install}\">install it</a>.</p>"
-                );
-                page(StatusCode::OK, "The App is made", &link)
+                let next = match install {
+                    Some(install) => format!("Now <a href=\"{}\">install it</a>.", escaped(&install)),
+                    None => "What comes next is there, too.".to_owned(),
+                };
+                let text = format!("<p>Its secrets are where the command ran. {next}</p>");
+                page(StatusCode::OK, "The App is made", &text)
             }
             Ok(Err(why)) => {
                 page(StatusCode::BAD_GATEWAY, "It came to nothing", &format!("<p>{}</p>", escaped(&why)))
             }
-            Err(_) => page(StatusCode::BAD_GATEWAY, "It came to nothing", "<p>The command has ended.</p>"),
+            Err(_) => page(StatusCode::GONE, "The terminal says what came of it", ""),
         }
     }
 }

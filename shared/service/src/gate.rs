@@ -31,9 +31,12 @@ impl Mayfly {
     /// Has the sweep's memory know a pool, where no sweep has seen it yet: nothing is taken in a pool before, since nobody
     /// would look after it, should the pool be removed from the configuration.
     pub(crate) async fn make_known(&self, pool: &Pool) -> Result<(), StoreError> {
-        if self.state_of(pool).await?.limit.is_none() {
-            let new = [(pool.name.clone(), KnownPool::in_use(&pool.scope))];
-            self.ledger.remember_pools(&new.into(), &[]).await?;
+        let wanted = KnownPool::in_use(&pool.scope);
+        // Read before it is written: a burst of jobs for a new pool comes to many processes at once, and it is one item.
+        if self.state_of(pool).await?.limit.is_none()
+            && !self.ledger.memory().await.is_ok_and(|memory| memory.pools.get(&pool.name) == Some(&wanted))
+        {
+            self.ledger.remember_pools(&[(pool.name.clone(), wanted)].into(), &[]).await?;
         }
         if let Ok(mut known) = self.known.lock() {
             known.insert(pool.name.clone());

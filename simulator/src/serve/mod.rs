@@ -79,7 +79,6 @@ pub(crate) struct Shared {
     clock: Clock,
     /// Counts changes of the world.
     changed: watch::Sender<u64>,
-    webhook_url: Mutex<Option<String>>,
     wire_log: Option<WireLog>,
     client: reqwest::Client,
 }
@@ -176,7 +175,6 @@ impl Simulator {
             world: Mutex::new(world),
             clock,
             changed: watch::Sender::new(0),
-            webhook_url: Mutex::new(None),
             wire_log: options.wire_log.as_deref().map(WireLog::open).transpose()?,
             client: client.map_err(io::Error::other)?,
         });
@@ -220,9 +218,7 @@ impl Simulator {
 
     /// Post deliveries there from now on.
     pub fn set_webhook(&self, url: &str) {
-        let mut target = self.shared.webhook_url.lock().unwrap_or_else(PoisonError::into_inner);
-        *target = Some(url.to_owned());
-        self.shared.lock().webhook_url = url.to_owned();
+        self.shared.lock().point_webhook(url);
     }
 
     /// Look at the world, or change it. Everything due has happened by then. The world is locked
@@ -339,7 +335,8 @@ async fn run(shared: Arc<Shared>) {
 
 async fn send(shared: Arc<Shared>, permits: Arc<Semaphore>, delivery: Delivery) {
     let Ok(_permit) = permits.acquire().await else { return };
-    let url = shared.webhook_url.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    // Where it points now: a call may have changed that.
+    let url = shared.lock().webhook_target.clone();
     let status = http::deliver(&shared.client, url, delivery.headers, delivery.body).await;
     shared.with(|world, now| world.delivered(now, delivery.id, status));
 }

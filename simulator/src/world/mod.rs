@@ -46,8 +46,10 @@ pub struct World {
     pub faults: Faults,
     /// The credentials that the world takes.
     pub access: Access,
-    /// Where the webhook points; only shown, by the calls that list hooks.
+    /// Where the webhook points, as the calls show it that list hooks.
     pub webhook_url: String,
+    /// Where deliveries are sent; nowhere until somebody points the webhook there.
+    pub(crate) webhook_target: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) rng: Rng,
     pub(crate) timeline: Timeline,
@@ -69,6 +71,7 @@ impl World {
             faults: Faults::default(),
             access,
             webhook_url: "https://example.com/webhook".to_owned(),
+            webhook_target: None,
             rng,
             timeline: Timeline::default(),
             github: GitHub::default(),

@@ -36,6 +36,24 @@ async fn a_vm_with_our_marks_that_no_slot_knows_goes_after_its_grace_whatever_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_vm_of_a_pool_that_nobody_knows_goes() {
+    let stage = Stage::set(Plot::default()).await;
+    let marks = [("mayfly-deployment", "test"), ("mayfly-pool", "long-forgotten")];
+    let [stopped, running] = ["stopped", "running"].map(|name| stage.add_vm(name, &marks));
+    stage.simulator.with(|world, now| world.stop_vm(now, stopped));
+    stage.sweep_until("it is gone", |world, _| world.vms().iter().all(|vm| vm.id != stopped)).await;
+    // Of a running one nobody can say whether it is busy: it ends by itself.
+    stage.sweep_for(Duration::from_secs(3)).await;
+    assert!(
+        stage.simulator.with(|world, _| world.vms().iter().any(|vm| vm.id == running)),
+        "{}",
+        stage.story()
+    );
+    stage.simulator.with(|world, now| world.kill_vm(now, running));
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_is_never_touched() {
     let stage = Stage::set(Plot::default()).await;
     let another_deployments = runner_name(4).to_string().replacen("test-", "prod-", 1);

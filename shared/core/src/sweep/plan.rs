@@ -198,6 +198,35 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Whether it takes a slot that is free, or says how far a pool's slots reach: nothing of that is done in a pool of which
+    /// nobody would know, should it be removed.
+    pub fn takes(&self) -> bool {
+        match self {
+            Self::Serve { .. } | Self::Warm { .. } | Self::Limit { .. } => true,
+            // A job that is told of, or moved, makes its pool known itself.
+            Self::Tell { .. } | Self::Move { .. } => false,
+            Self::Release { .. }
+            | Self::Delete { .. }
+            | Self::Retire { .. }
+            | Self::Adopt { .. }
+            | Self::Advance { .. }
+            | Self::Online { .. }
+            | Self::Taken { .. }
+            | Self::Spare { .. }
+            | Self::Settle { .. }
+            | Self::Assign { .. }
+            | Self::Sweep { .. }
+            | Self::Unregister { .. }
+            | Self::Requeue { .. }
+            | Self::Redeliver { .. }
+            | Self::Drop { .. }
+            | Self::BootFailed { .. }
+            | Self::Recover => false,
+        }
+    }
+}
+
 /// Who gets a slot whose VM is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {

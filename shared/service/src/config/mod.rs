@@ -12,7 +12,7 @@ use mayfly_core::ids::{InstallationId, ProviderName};
 use mayfly_core::policy::Policy;
 
 pub use reqwest::Url;
-pub use units::{DURATION, duration};
+pub use units::{DURATION, address, duration};
 
 mod check;
 mod file;

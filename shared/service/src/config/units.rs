@@ -29,7 +29,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 }
 
 /// An address that a secret may be sent to: https, or http on this very machine.
-pub(super) fn address(text: &str) -> Option<Url> {
+pub fn address(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let host = url.host_str()?;
     let loopback = host == "localhost"

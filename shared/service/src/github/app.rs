@@ -74,15 +74,31 @@ pub async fn app_of_manifest(api_url: &str, code: &str, deadline: Instant) -> Re
     })
 }
 
+/// Where the App's webhook went, and what it tells of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PointedWebhook {
+    /// Where it went before, if anywhere.
+    pub before: Option<String>,
+    /// `events` of the App.
+    pub events: Vec<String>,
+}
+
+/// Schema `integration`, as far as it is used.
+#[derive(Deserialize)]
+struct Own {
+    events: Vec<String>,
+}
+
 impl GitHub {
-    /// Has the App's own webhook go to `url`, as JSON (`PATCH /app/hook/config`); where it went before, if anywhere.
-    pub async fn point_webhook(&self, url: &Url, deadline: Instant) -> Result<Option<String>, GitHubError> {
+    /// Has the App's own webhook go to `url`, as JSON (`PATCH /app/hook/config`).
+    pub async fn point_webhook(&self, url: &Url, deadline: Instant) -> Result<PointedWebhook, GitHubError> {
         const LOOKING: &str = "looking where the App's webhook goes";
         const DOING: &str = "pointing the App's webhook there";
         let path = "/app/hook/config";
         let before: Target = self.answer_to_app(Call::get(LOOKING, path), deadline).await?.read(LOOKING)?;
         let body = json!({ "url": url.as_str(), "content_type": "json" });
         self.answer_to_app(Call::patch(DOING, path, &body), deadline).await?;
-        Ok(before.url)
+        let app: Own = self.answer_to_app(Call::get(LOOKING, "/app"), deadline).await?.read(LOOKING)?;
+        Ok(PointedWebhook { before: before.url, events: app.events })
     }
 }

@@ -28,7 +28,7 @@ mod register;
 mod repositories;
 mod runners;
 
-pub use app::{NewApp, app_of_manifest};
+pub use app::{NewApp, PointedWebhook, app_of_manifest};
 use auth::Auth;
 pub use hooks::{Deliveries, Hook};
 pub(crate) use http::NOT_FOUND;

@@ -14,10 +14,10 @@ use super::item::{DELIVERY, Item, Reader, delivery_key, expiry, memory_key, mome
 use super::write::{Write, Written};
 use super::{COST, Ledger, StoreError, unavailable};
 
-/// The prefix of the attributes that say what is known of a pool.
+/// The prefix of the attributes that hold a pool's scope.
 const POOL: &str = "pool#";
-/// What comes between a pool's scope and the moment since when it is empty.
-const EMPTIED: &str = " emptied:";
+/// The prefix of the attributes that say since when a pool is empty.
+const EMPTIED: &str = "emptied#";
 /// The prefix of the attributes that say which failed deliveries of a hook are settled.
 const SETTLED: &str = "settled#";
 const DISCOVERY: &str = "discovery";
@@ -64,8 +64,10 @@ impl Memory {
             if let Some(pool) = name.strip_prefix(POOL) {
                 let invalid = || reader.corrupt(format!("{name} is no pool with its scope"));
                 let pool = PoolName::new(pool).map_err(|_| invalid())?;
-                let known = reader.maybe_text(name)?.and_then(read_pool).ok_or_else(invalid)?;
-                memory.pools.insert(pool, known);
+                let scope = reader.maybe_text(name)?.and_then(read_scope).ok_or_else(invalid)?;
+                // Not as it is written: then it is as good as in use, and looked after for longer.
+                let emptied = reader.maybe_moment(&format!("{EMPTIED}{pool}")).unwrap_or_default();
+                memory.pools.insert(pool, KnownPool { scope, emptied });
             } else if let Some(hook) = name.strip_prefix(SETTLED)
                 && let Ok(Some(at)) = reader.maybe_moment(name)
             {
@@ -81,27 +83,21 @@ impl Memory {
     }
 }
 
-fn pool_text(KnownPool { scope, emptied }: &KnownPool) -> String {
-    let scope = match scope {
+fn scope_text(scope: &Scope) -> String {
+    match scope {
         Scope::Organization(name) => format!("organization:{name}"),
         Scope::Repository(name) => format!("repository:{name}"),
         Scope::Enterprise(slug) => format!("enterprise:{slug}"),
-    };
-    emptied.map_or(scope.clone(), |at| format!("{scope}{EMPTIED}{at}"))
+    }
 }
 
-fn read_pool(text: &str) -> Option<KnownPool> {
-    let (text, emptied) = match text.split_once(EMPTIED) {
-        Some((scope, at)) => (scope, Some(at.parse().ok()?)),
-        None => (text, None),
-    };
-    let scope = match text.split_once(':')? {
+fn read_scope(text: &str) -> Option<Scope> {
+    match text.split_once(':')? {
         ("organization", name) => Account::new(name).ok().map(Scope::Organization),
         ("repository", name) => Repository::new(name).ok().map(Scope::Repository),
         ("enterprise", slug) => Account::new(slug).ok().map(Scope::Enterprise),
         _ => None,
-    };
-    Some(KnownPool { scope: scope?, emptied })
+    }
 }
 
 impl Ledger {
@@ -117,15 +113,25 @@ impl Ledger {
         add: &BTreeMap<PoolName, KnownPool>,
         forget: &[PoolName],
     ) -> Result<(), StoreError> {
-        let name = |pool: &PoolName| format!("{POOL}{pool}");
-        let add: Vec<_> = add.iter().map(|(pool, known)| (name(pool), text(pool_text(known)))).collect();
+        let names = |pool: &PoolName| [format!("{POOL}{pool}"), format!("{EMPTIED}{pool}")];
+        let add: Vec<_> = add.iter().collect();
         for some in add.chunks(POOLS_AT_ONCE) {
-            self.put_memory(some.iter().cloned().collect()).await?;
+            let (mut set, mut remove) = (Vec::new(), Vec::new());
+            for (pool, known) in some {
+                let [scope, emptied] = names(pool);
+                set.push((scope, text(scope_text(&known.scope))));
+                match known.emptied {
+                    Some(at) => set.push((emptied, moment(at))),
+                    None => remove.push(emptied),
+                }
+            }
+            self.update_memory(set, &remove).await?;
         }
-        let added: BTreeSet<&String> = add.iter().map(|(name, _)| name).collect();
-        let forget: BTreeSet<String> = forget.iter().map(name).filter(|name| !added.contains(name)).collect();
+        let stays = |pool: &PoolName| add.iter().any(|(added, _)| *added == pool);
+        let forget: BTreeSet<&PoolName> = forget.iter().filter(|pool| !stays(pool)).collect();
         for some in forget.into_iter().collect::<Vec<_>>().chunks(POOLS_AT_ONCE) {
-            self.forget(some).await?;
+            let remove: Vec<String> = some.iter().flat_map(|pool| names(pool)).collect();
+            self.update_memory(Vec::new(), &remove).await?;
         }
         Ok(())
     }
@@ -174,17 +180,32 @@ impl Ledger {
         self.put_attributes(memory_key(), set, "keeping the sweep's memory").await
     }
 
-    async fn forget(&self, names: &[String]) -> Result<(), StoreError> {
-        let removes: Vec<String> = (0..names.len()).map(|place| format!("#n{place}")).collect();
+    /// Sets attributes and removes others, in one update.
+    async fn update_memory(
+        &self,
+        set: Vec<(String, AttributeValue)>,
+        remove: &[String],
+    ) -> Result<(), StoreError> {
+        let sets: Vec<String> = (0..set.len()).map(|place| format!("#n{place} = :v{place}")).collect();
+        let removes: Vec<String> = (0..remove.len()).map(|place| format!("#r{place}")).collect();
+        let clause = |word: &str, parts: &[String]| {
+            if parts.is_empty() { String::new() } else { format!("{word} {} ", parts.join(", ")) }
+        };
+        let update = format!("{}{}", clause("SET", &sets), clause("REMOVE", &removes));
         let mut request = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(memory_key()))
-            .update_expression(format!("REMOVE {}", removes.join(", ")))
+            .update_expression(update.trim_end())
             .return_consumed_capacity(COST);
-        for (place, name) in names.iter().enumerate() {
-            request = request.expression_attribute_names(format!("#n{place}"), name);
+        for (place, (name, value)) in set.into_iter().enumerate() {
+            request = request
+                .expression_attribute_names(format!("#n{place}"), name)
+                .expression_attribute_values(format!(":v{place}"), value);
+        }
+        for (place, name) in remove.iter().enumerate() {
+            request = request.expression_attribute_names(format!("#r{place}"), name);
         }
         self.send_update(request).await.map(|_| ()).map_err(unavailable("keeping the sweep's memory"))
     }
@@ -204,20 +225,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_is_read_back_as_it_was_written() {
+    fn a_scope_is_read_back_as_it_was_written() {
         let account = Account::new("shader-slang").unwrap();
         let repository = Repository::new("shader-slang/slang").unwrap();
         for scope in
             [Scope::Organization(account.clone()), Scope::Repository(repository), Scope::Enterprise(account)]
         {
-            for emptied in [None, Some(Timestamp::from_millisecond(1_800_000_000_123).unwrap())] {
-                let known = KnownPool { scope: scope.clone(), emptied };
-                assert_eq!(read_pool(&pool_text(&known)), Some(known));
-            }
+            assert_eq!(read_scope(&scope_text(&scope)), Some(scope));
         }
-        let wrong = ["", "organization", "organization:", "planet:mars", "repository:slang"];
-        for wrong in wrong.into_iter().chain(["organization:a emptied:", "organization:a emptied:today"]) {
-            assert_eq!(read_pool(wrong), None, "{wrong}");
+        for wrong in ["", "organization", "organization:", "planet:mars", "repository:slang"] {
+            assert_eq!(read_scope(wrong), None, "{wrong}");
         }
     }
 }

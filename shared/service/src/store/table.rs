@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::{StoreError, unavailable};
+use crate::errors::sources;
 
 /// What [`create_table`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub enum CreateTable {
 }
 
 /// How often, and how far apart, a new table is asked whether it is ready.
-const READY_CHECKS: u32 = 60;
+const READY_CHECKS: u32 = 120;
 const READY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Makes the table: partition key `pk`, sort key `sk`, TTL `expires_at`, billed by request, no index; protected against
@@ -43,7 +44,9 @@ pub async fn create_table(aws: &aws_config::SdkConfig, table: &str) -> Result<Cr
         let request = client.update_time_to_live().table_name(table).time_to_live_specification(ttl);
         request.send().await.map_err(unavailable("switching TTL on"))?;
     }
-    back_up(&client, table).await?;
+    if created == CreateTable::Created {
+        back_up(&client, table).await?;
+    }
     Ok(created)
 }
 
@@ -52,15 +55,31 @@ async fn back_up(client: &Client, table: &str) -> Result<(), StoreError> {
     const DOING: &str = "switching the table's point-in-time recovery on";
     let build = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
     let wanted = build.map_err(|error| failed(DOING, &error))?;
-    let request = client.update_continuous_backups().table_name(table);
-    match request.point_in_time_recovery_specification(wanted).send().await {
-        Ok(_) => Ok(()),
-        Err(error) if error.code() == Some("UnknownOperationException") => {
-            tracing::debug!(table, "this engine has no point-in-time recovery");
-            Ok(())
+    for left in (0..READY_CHECKS).rev() {
+        let request = client.update_continuous_backups().table_name(table);
+        let error = match request.point_in_time_recovery_specification(wanted.clone()).send().await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        match error.code() {
+            Some("UnknownOperationException") => {
+                tracing::debug!(table, "this engine has no point-in-time recovery");
+                return Ok(());
+            }
+            // Right after its making a table's backups are not ready yet.
+            Some("ContinuousBackupsUnavailableException") if left > 0 => {
+                tokio::time::sleep(READY_PAUSE).await;
+            }
+            _ => {
+                let why = format!(
+                    "{}; the table is there, only that is to be switched on by hand",
+                    sources(&error)
+                );
+                return Err(StoreError::Unavailable { doing: DOING, why });
+            }
         }
-        Err(error) => Err(unavailable(DOING)(error)),
     }
+    Ok(())
 }
 
 enum Creation {
@@ -114,7 +133,7 @@ async fn ready(client: &Client, table: &str) -> Result<(), StoreError> {
     }
     Err(StoreError::Unavailable {
         doing: "creating the table",
-        why: "it did not become active in 30 s".to_owned(),
+        why: "it did not become active in a minute".to_owned(),
     })
 }
 

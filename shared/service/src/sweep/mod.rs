@@ -1,7 +1,7 @@
 //! The sweep: observe, plan, execute, report.
 
 use mayfly_core::policy::Policy;
-use mayfly_core::sweep::{News, plan};
+use mayfly_core::sweep::{News, Step, plan};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -40,9 +40,10 @@ impl Mayfly {
         let mut report = Report::of(&self.policy, &seen.world, &plan);
         report.failed_sources = seen.failed;
         let known = self.keeps(seen.memory.as_ref(), &seen.world, &plan, &mut report.failed_sources).await;
-        // Nothing is taken in a pool of which nobody would know.
-        plan.steps.retain(|step| step.pool.as_ref().is_none_or(|pool| known.contains(pool)));
         let planned = plan.steps.len();
+        // Nothing is taken in a pool of which nobody would know; what is left out is postponed.
+        let is_known = |step: &Step| step.pool.as_ref().is_none_or(|pool| known.contains(pool));
+        plan.steps.retain(|step| is_known(step) || !step.action.takes());
         report.done = self.execute(plan.steps, &seen.world.removed, deadline).await;
         report.left_alone = plan.left_alone;
         report.postponed = planned.saturating_sub(report.done.len());

@@ -30,7 +30,16 @@ impl Mayfly {
         // One that says how far its slots reach was made known before it said so.
         let says = world.pools.iter().filter(|ledger| ledger.state.limit.is_some());
         let mut known: BTreeSet<PoolName> = says.map(|ledger| ledger.pool.clone()).collect();
-        let Some(memory) = memory else { return known };
+        let Some(memory) = memory else {
+            // What cannot be read can still be written: a new pool is not to wait until somebody has mended the rest.
+            let new = self.policy.pools.iter().filter(|pool| !known.contains(&pool.name));
+            let new: BTreeMap<_, _> =
+                new.map(|pool| (pool.name.clone(), KnownPool::in_use(&pool.scope))).collect();
+            if !new.is_empty() && self.ledger.remember_pools(&new, &[]).await.is_ok() {
+                known.extend(new.into_keys());
+            }
+            return known;
+        };
         known.extend(memory.pools.keys().cloned());
         match self.remember_what_was_seen(memory, world, plan).await {
             Ok(()) => known.extend(world.pools.iter().map(|ledger| ledger.pool.clone())),

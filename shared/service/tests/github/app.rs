@@ -69,7 +69,7 @@ async fn the_apps_webhook_is_pointed_elsewhere_and_says_where_it_went() {
         if lost {
             story.strike("github.set_hook_config", Fault::ClosedAfter);
         }
-        assert_eq!(story.github.point_webhook(&url, soon()).await.unwrap().as_deref(), Some(before));
+        assert_eq!(story.github.point_webhook(&url, soon()).await.unwrap().before.as_deref(), Some(before));
         assert_eq!(story.world.with(|world, _| world.webhook_url.clone()), url.as_str());
     }
     let story = story.with_login(|story| story.token(&story.world.pat()));

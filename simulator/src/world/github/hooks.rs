@@ -31,12 +31,18 @@ impl World {
         Response::json(200, self.hook_target())
     }
 
+    /// Points the webhook there.
+    pub fn point_webhook(&mut self, url: &str) {
+        url.clone_into(&mut self.webhook_url);
+        self.webhook_target = Some(url.to_owned());
+    }
+
     pub(crate) fn set_hook_config(&mut self, body: &Value) -> Response {
         if self.settings.hook != HookOwner::App {
             return not_found();
         }
         if let Some(url) = body["url"].as_str() {
-            url.clone_into(&mut self.webhook_url);
+            self.point_webhook(url);
         }
         Response::json(200, self.hook_target())
     }
