@@ -38,6 +38,9 @@ step "terraform: format, validate, test"
 step "house rules"
 "$python" "$here/style.py"
 
+step "lengths and letters, against the providers' documentation"
+"$python" "$here/limits.py"
+
 step "rights, against the calls in the code"
 "$python" "$here/iam.py"
 

@@ -61,7 +61,7 @@ resource "google_iam_workload_identity_pool_provider" "aws" {
   #checkov:skip=CKV_GCP_125:It is about trust in GitHub's tokens; this trusts one AWS account, and in it two roles.
   project                            = var.project
   workload_identity_pool_id          = google_iam_workload_identity_pool.this.workload_identity_pool_id
-  workload_identity_pool_provider_id = "aws"
+  workload_identity_pool_provider_id = "aws-lambda" # 4 to 32 characters
   display_name                       = "AWS account ${var.aws_account}"
 
   # `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`

@@ -3,7 +3,7 @@ mock_provider "google" {
     defaults = { name = "projects/42/locations/global/workloadIdentityPools/mayfly-prod" }
   }
   mock_resource "google_iam_workload_identity_pool_provider" {
-    defaults = { name = "projects/42/locations/global/workloadIdentityPools/mayfly-prod/providers/aws" }
+    defaults = { name = "projects/42/locations/global/workloadIdentityPools/mayfly-prod/providers/aws-lambda" }
   }
   mock_resource "google_service_account" {
     defaults = {
@@ -30,8 +30,14 @@ variables {
 
 run "keyless" {
   assert {
-    condition     = jsondecode(output.credentials).type == "external_account" && jsondecode(output.credentials).audience == "//iam.googleapis.com/projects/42/locations/global/workloadIdentityPools/mayfly-prod/providers/aws"
+    condition     = jsondecode(output.credentials).type == "external_account" && jsondecode(output.credentials).audience == "//iam.googleapis.com/projects/42/locations/global/workloadIdentityPools/mayfly-prod/providers/aws-lambda"
     error_message = "The functions' credentials are ${output.credentials}."
+  }
+
+  # The mocked name is a real one's: its end is the id that was asked for.
+  assert {
+    condition     = endswith(google_iam_workload_identity_pool_provider.aws.name, "/${google_iam_workload_identity_pool_provider.aws.workload_identity_pool_provider_id}")
+    error_message = "The pool's provider is ${google_iam_workload_identity_pool_provider.aws.workload_identity_pool_provider_id}, and the credentials name ${google_iam_workload_identity_pool_provider.aws.name}."
   }
 
   # A function that was told of a metadata server would ask it, and wait in vain: Lambda has none.
@@ -89,5 +95,24 @@ run "machines" {
   assert {
     condition     = toset(keys(google_compute_router_nat.this)) == toset(["us-east1", "us-central1"]) && toset(keys(google_compute_subnetwork_iam_member.this)) == toset(["us-east1", "us-central1"])
     error_message = "A region lacks its way out, or the right to use its network."
+  }
+}
+
+# What limits.py holds against the documentation: the longest names that the root module takes, and the shortest.
+run "the_longest_names" {
+  variables {
+    deployment = "abcdefghijklmno"
+    aws_roles  = { webhook = "mayfly-abcdefghijklmno-webhook", sweeper = "mayfly-abcdefghijklmno-sweeper" }
+    lifetimes  = { abcdefghijklmnopqrst = 3600 }
+    machines   = { abcdefghijklmnopqrst = { image = "i", machine_type = "e2-standard-4", gpu_count = 1, disk_gb = 50, disk_type = "pd-balanced", secure_boot = true, metadata = {} } }
+  }
+}
+
+run "the_shortest_names" {
+  variables {
+    deployment = "a"
+    aws_roles  = { webhook = "mayfly-a-webhook", sweeper = "mayfly-a-sweeper" }
+    lifetimes  = { a = 3600 }
+    machines   = { a = { image = "i", machine_type = "e2-standard-4", gpu_count = 1, disk_gb = 50, disk_type = "pd-balanced", secure_boot = true, metadata = {} } }
   }
 }
