@@ -36,7 +36,8 @@ def main():
 def inputs():
     yield "| input | default | what it is |"
     yield "| --- | --- | --- |"
-    for name, body in style.names(hcl2.loads((state.INFRA / "variables.tf").read_text()), "variable").items():
+    variables = style.inputs({file.name: hcl2.loads(file.read_text()) for file in state.INFRA.glob(style.VARIABLES)})
+    for name, body in sorted(variables.items(), key=lambda each: "default" in each[1]):  # what must be given comes first
         default = "required" if "default" not in body else f"`{plain(body['default'])}`"
         yield f"| `{name}` | {default} | {described(body)} |"
 

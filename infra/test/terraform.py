@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 
 import provider
+import refusals
 import schemas
 
 INFRA = pathlib.Path(__file__).resolve().parent.parent
@@ -54,6 +55,7 @@ def main():
             validate(terraform, modules, folder / age)
             if age == "newest":
                 test(terraform, modules, copy, arguments.write)
+                refusals.main(terraform, copy)
             for server in servers:
                 server.stop(0).wait()
 
