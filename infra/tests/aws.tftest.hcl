@@ -220,6 +220,36 @@ run "every_minute" {
   }
 }
 
+run "alarms_that_a_small_pool_can_raise" {
+  command = plan
+  module {
+    source = "./modules/monitoring"
+  }
+  variables {
+    name             = "mayfly-prod"
+    functions        = { webhook = "mayfly-prod-webhook", sweeper = "mayfly-prod-sweeper" }
+    log_groups       = { webhook = "/aws/lambda/mayfly-prod-webhook", sweeper = "/aws/lambda/mayfly-prod-sweeper" }
+    table            = "mayfly-prod"
+    dead_letters     = "mayfly-prod-dead-letters"
+    actions          = []
+    job_wait_seconds = 900
+  }
+
+  # One job whose VM never registers fails once in each boot_timeout, which is up to 15 min: that is one in a period.
+  assert {
+    condition = alltrue([
+      for alarm in [for name in ["boots-fail", "signatures-refused"] : aws_cloudwatch_metric_alarm.log[name]] :
+      alarm.threshold == 1 && alarm.period == 900 && alarm.evaluation_periods == 4 && alarm.datapoints_to_alarm == 2
+    ])
+    error_message = "One failure in each quarter of an hour raises no alarm."
+  }
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.log : alarm.datapoints_to_alarm <= alarm.evaluation_periods])
+    error_message = "An alarm wants more bad periods than it looks at."
+  }
+}
+
 run "in_a_vpc" {
   module {
     source = "./modules/function"
