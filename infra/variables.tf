@@ -281,6 +281,22 @@ variable "alarms" {
   }
 }
 
+variable "log_level" {
+  description = <<-EOT
+    What both functions log, as `RUST_LOG` takes it: `target=level` with commas between, such as
+    `warn,mayfly_service=debug,webhook=debug,sweeper=debug`. Null: Mayfly's own default, its decisions and others' troubles. The
+    alarms count lines of the level `info`: where Mayfly's own are not written, those are silent.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    # Mayfly takes its own default for what it cannot read, and says nothing of it.
+    condition     = var.log_level == null || can(regex("^(([A-Za-z0-9_:]+=)?(off|error|warn|info|debug|trace)(,|$))+$", var.log_level)) && !can(regex(",$", var.log_level))
+    error_message = "Must be levels (off, error, warn, info, debug, trace), each alone or as target=level, with commas between."
+  }
+}
+
 variable "log_retention_days" {
   description = "How long logs are kept."
   type        = number

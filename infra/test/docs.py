@@ -63,10 +63,10 @@ def described(body):
 
 
 def rights():
-    """Of the complete example, which uses every way."""
+    """Of all ways at once."""
     yield "| role | may | on |"
     yield "| --- | --- | --- |"
-    for address, values in sorted(state.resources("complete").items()):
+    for address, values in sorted(state.resources("every-way").items()):
         if ".aws_iam_role_policy." not in address:
             continue
         role = address.removeprefix("module.").split(".")[0]

@@ -6,7 +6,7 @@ import sys
 
 import state
 
-STATES = ("minimal", "complete", "longest", "shortest")
+STATES = ("minimal", "complete", "every-way", "longest", "shortest")
 # Where `schemas.py` read no rule any more, this would hold nothing: one that must be there, and what it must refuse and take.
 KNOWN = ("google_iam_workload_identity_pool_provider", "workload_identity_pool_provider_id")
 REFUSED, TAKEN = ("aws", "Aws-lambda", "a" * 33), "aws-lambda"

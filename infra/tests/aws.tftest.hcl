@@ -61,8 +61,26 @@ run "without_google" {
   }
 
   assert {
+    condition     = !contains(keys(local.environment), "RUST_LOG")
+    error_message = "What is logged is not left to the functions."
+  }
+
+  assert {
     condition     = output.webhook_url == "https://abc.lambda-url.us-east-1.on.aws/webhook" && output.health_url == "https://abc.lambda-url.us-east-1.on.aws/healthz"
     error_message = "The addresses are ${output.webhook_url} and ${output.health_url}."
+  }
+}
+
+run "what_is_logged" {
+  command = plan
+
+  variables {
+    log_level = "warn,mayfly_service=debug,webhook=debug,sweeper=debug"
+  }
+
+  assert {
+    condition     = local.environment == { MAYFLY_CONFIG = "/opt/mayfly.toml", RUST_LOG = "warn,mayfly_service=debug,webhook=debug,sweeper=debug" }
+    error_message = "The functions' environment is ${jsonencode(local.environment)}."
   }
 }
 

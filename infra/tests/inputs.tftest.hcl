@@ -316,6 +316,14 @@ run "an_impatient_alarm" {
   expect_failures = [var.alarms]
 }
 
+run "a_log_level" {
+  command = plan
+  variables {
+    log_level = "loud"
+  }
+  expect_failures = [var.log_level]
+}
+
 run "an_odd_period" {
   command = plan
   variables {
