@@ -106,6 +106,13 @@ def of_example(module, files):
     needed = {name for name, body in variables.items() if "default" not in body}
     if not needed <= copied <= set(variables):
         yield f"{where}: terraform.tfvars.example has {sorted(copied)}, and {sorted(needed)} are needed"
+    # What the example reads must be made by a step of the README, in the region that the example is in.
+    code = "\n".join(line for line in (module / "main.tf").read_text().splitlines() if not line.lstrip().startswith("#"))
+    region = variables["aws_region"]["default"].strip('"')
+    made = re.findall(rf"aws ssm put-parameter --region {region} --type SecureString --name (\S+)", (state.INFRA / "README.md").read_text())
+    for place, name in re.findall(r'\b(ssm|secretsmanager) *= *"([^"]+)"', code):
+        if place != "ssm" or name not in made:
+            yield f"{where}: no step of the README makes the secret {name}"
 
 
 def of_calls(module, files, parsed):
