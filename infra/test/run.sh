@@ -50,6 +50,9 @@ step "the table, against the code that makes it"
 step "alarms and dashboard, against the log lines in the code"
 "$python" "$here/logs.py"
 
+step "the functions' zips"
+"$python" "$here/package.py"
+
 step "the tables in the READMEs"
 "$python" "$here/docs.py" "$@"
 
