@@ -124,8 +124,8 @@ variable "gcp" {
   }
 
   validation {
-    condition     = alltrue([for machine in values(try(var.gcp.machines, {})) : contains([1, 2, 4], machine.gpu_count)])
-    error_message = "`gpu_count` must be 1, 2 or 4."
+    condition     = alltrue([for machine in values(try(var.gcp.machines, {})) : machine.gpu == null || !startswith(machine.machine_type, "n1-") || contains([1, 2, 4], machine.gpu_count)])
+    error_message = "`gpu_count` must be 1, 2 or 4 on an n1- machine type."
   }
 }
 
