@@ -59,6 +59,7 @@ locals {
   environment = merge(
     { MAYFLY_CONFIG = "${local.opt}/mayfly.toml" },
     var.gcp == null ? {} : { GOOGLE_APPLICATION_CREDENTIALS = "${local.opt}/gcp-credentials.json" },
+    var.log_level == null ? {} : { RUST_LOG = var.log_level },
   )
 
   # The pools as mayfly.toml has them: a machine is the template that was made for it.

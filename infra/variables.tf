@@ -66,126 +66,13 @@ variable "github" {
   }
 
   validation {
-    condition     = alltrue([for url in [var.github.api_url, var.github.webhook_url] : url == null || can(regex("^https://[^/?#]+(/[^?#]*)?$", url))])
-    error_message = "`api_url` and `webhook_url` must be https:// URLs."
-  }
-}
-
-variable "pools" {
-  description = <<-EOT
-    The pools, in the order in which a job is offered to them. Each registers its runners with one of `organization`, `repository`
-    ("owner/name") or `enterprise`. Its placements are tried in order: a full one passes the job on to the next. `provider` is `gcp` or a key of
-    `proxmox`. On GCP give `machine`, a key of `gcp.machines`, or `instance_template`, one made elsewhere, with `gpu_type`. On Proxmox give `template`.
-  EOT
-  type = list(object({
-    name         = string
-    labels       = list(string)
-    organization = optional(string)
-    repository   = optional(string)
-    enterprise   = optional(string)
-    repositories = optional(list(string))
-    runner_group = optional(string)
-    platform     = optional(string, "linux")
-    max_runners  = number
-    min_runners  = optional(number, 0)
-    boot_timeout = optional(string, "10m")
-    idle_timeout = optional(string, "10m")
-    max_lifetime = optional(string, "6h")
-    placements = list(object({
-      provider          = string
-      machine           = optional(string)
-      instance_template = optional(string)
-      zones             = optional(list(string))
-      gpu_type          = optional(string)
-      spot              = optional(bool)
-      template          = optional(number)
-      full_clone        = optional(bool)
-      storage           = optional(string)
-      pool              = optional(string)
-    }))
-  }))
-
-  validation {
-    condition     = length(var.pools) > 0 && length(distinct(var.pools[*].name)) == length(var.pools)
-    error_message = "At least one pool is needed, and no two may have the same name."
+    condition     = alltrue([for url in [var.github.api_url, var.github.webhook_url] : url == null || can(regex("^https://[^/?#@[:space:]]+(/[^?#[:space:]]*)?$", url))])
+    error_message = "`api_url` and `webhook_url` must be https:// URLs, without a user, a query or a fragment."
   }
 
   validation {
-    condition     = alltrue([for pool in var.pools : can(regex("^[a-z][a-z0-9-]{0,19}$", pool.name))])
-    error_message = "A pool's name: a lower-case letter, then up to 19 lower-case letters, digits or hyphens."
-  }
-
-  validation {
-    condition     = alltrue([for pool in var.pools : length(pool.labels) >= 1 && length(pool.labels) <= 100])
-    error_message = "A pool needs 1 to 100 labels."
-  }
-
-  validation {
-    condition     = alltrue([for pool in var.pools : length([for scope in [pool.organization, pool.repository, pool.enterprise] : scope if scope != null]) == 1])
-    error_message = "Each pool needs exactly one of `organization`, `repository` and `enterprise`: where its runners register."
-  }
-
-  validation {
-    condition     = alltrue([for pool in var.pools : contains(["linux", "windows"], pool.platform)])
-    error_message = "`platform` must be linux or windows."
-  }
-
-  validation {
-    condition     = alltrue([for pool in var.pools : pool.max_runners >= 1 && pool.max_runners <= 9999 && pool.min_runners >= 0 && pool.min_runners <= pool.max_runners])
-    error_message = "`max_runners` must be from 1 to 9999, `min_runners` from 0 to `max_runners`."
-  }
-
-  validation {
-    condition = alltrue(flatten([
-      for pool in var.pools : [for wait in [pool.boot_timeout, pool.idle_timeout, pool.max_lifetime] : can(regex("^0*[1-9][0-9]*(ms|s|m|h|d)$", wait))]
-    ]))
-    error_message = "A duration is above zero and has a unit: \"90s\", \"10m\", \"6h\"."
-  }
-
-  validation {
-    condition     = alltrue([for pool in var.pools : length(pool.placements) > 0])
-    error_message = "Each pool needs at least one placement."
-  }
-
-  validation {
-    condition = alltrue(flatten([
-      for pool in var.pools : [
-        for placement in pool.placements :
-        placement.provider == "gcp" ? var.gcp != null : contains(keys(var.proxmox), placement.provider)
-      ]
-    ]))
-    error_message = "A placement's provider must be `gcp`, with the input `gcp` given, or a key of the input `proxmox`."
-  }
-
-  validation {
-    condition = alltrue(flatten([
-      for pool in var.pools : [
-        for placement in pool.placements :
-        (placement.machine == null) != (placement.instance_template == null) &&
-        (placement.machine == null || contains(keys(try(var.gcp.machines, {})), coalesce(placement.machine, "-"))) &&
-        (placement.machine == null || placement.gpu_type == null)
-        if placement.provider == "gcp"
-      ]
-    ]))
-    error_message = "A placement on GCP needs `machine`, a key of `gcp.machines` (which has the GPU's type), or else `instance_template`."
-  }
-
-  validation {
-    condition = alltrue(flatten([
-      for pool in var.pools : [
-        for placement in pool.placements :
-        length(coalesce(placement.zones, [])) > 0 && alltrue([for zone in coalesce(placement.zones, []) : can(regex("^[a-z]+-[a-z]+[a-z0-9]*[0-9]-[a-z]$", zone))])
-        if placement.provider == "gcp"
-      ]
-    ]))
-    error_message = "A placement on GCP needs at least one zone, such as [\"us-east1-c\"]."
-  }
-
-  validation {
-    condition = alltrue(flatten([
-      for pool in var.pools : [for placement in pool.placements : placement.template != null if placement.provider != "gcp"]
-    ]))
-    error_message = "A placement on Proxmox needs `template`, the VM id of the template."
+    condition     = try(var.github.app.installation_id >= 1 && floor(var.github.app.installation_id) == var.github.app.installation_id, true)
+    error_message = "`installation_id` must be the installation's number, as it ends its settings page's address; or left out, and it is looked up."
   }
 }
 
@@ -193,7 +80,8 @@ variable "gcp" {
   description = <<-EOT
     The Google Cloud project that VMs are made in, and the machines to make there: each becomes an instance template. `image` is an image, or
     a family (`projects/P/global/images/family/F`: a new image in it is used from the next VM on). `gpu` is `nvidia-tesla-t4` (on N1) or
-    `nvidia-l4` (on G2). `secure_boot` goes with images whose drivers are signed, as those of images/ are. `metadata` is added to what the
+    `nvidia-l4` (on G2, which always has it), with `-vws` at its end for Direct3D and Vulkan on Windows; `gpu_count` is N1's, a G2's type says
+    how many it has. `secure_boot` goes with images whose drivers are signed, as those of images/ are. `metadata` is added to what the
     template tells the guest. Null: no Google Cloud.
   EOT
   type = object({
@@ -224,9 +112,20 @@ variable "gcp" {
   validation {
     condition = alltrue([
       for machine in values(try(var.gcp.machines, {})) :
-      machine.gpu == null || (machine.gpu == "nvidia-tesla-t4" && startswith(machine.machine_type, "n1-")) || (machine.gpu == "nvidia-l4" && startswith(machine.machine_type, "g2-"))
+      machine.gpu == null || can(regex("^n1-.* nvidia-tesla-t4(-vws)?$|^g2-.* nvidia-l4(-vws)?$", "${machine.machine_type} ${coalesce(machine.gpu, "-")}"))
     ])
-    error_message = "`gpu` must be nvidia-tesla-t4 with an n1- machine type, nvidia-l4 with a g2- one, or left out."
+    error_message = "`gpu` must be nvidia-tesla-t4 or nvidia-tesla-t4-vws with an n1- machine type, nvidia-l4 or nvidia-l4-vws with a g2- one, or left out."
+  }
+
+  # Without its name nothing would expect a GPU there, nor count it.
+  validation {
+    condition     = alltrue([for machine in values(try(var.gcp.machines, {})) : machine.gpu != null || !startswith(machine.machine_type, "g2-")])
+    error_message = "A g2- machine type has L4s: `gpu` must be nvidia-l4, or nvidia-l4-vws."
+  }
+
+  validation {
+    condition     = alltrue([for machine in values(try(var.gcp.machines, {})) : machine.gpu == null || !startswith(machine.machine_type, "n1-") || contains([1, 2, 4], machine.gpu_count)])
+    error_message = "`gpu_count` must be 1, 2 or 4 on an n1- machine type."
   }
 }
 
@@ -253,7 +152,7 @@ variable "proxmox" {
   }
 
   validation {
-    condition     = alltrue([for cluster in values(var.proxmox) : can(regex("^https://[^/?#@]+/?$", cluster.url))])
+    condition     = alltrue([for cluster in values(var.proxmox) : can(regex("^https://[^/?#@[:space:]]+/?$", cluster.url))])
     error_message = "`url` must be an https:// URL, such as https://pve.example.com:8006."
   }
 
@@ -279,9 +178,10 @@ variable "proxmox" {
   validation {
     condition = alltrue([
       for cluster in values(var.proxmox) :
-      cluster.vmid_range[0] >= 100 && cluster.vmid_range[0] <= cluster.vmid_range[1] && cluster.vmid_range[1] <= 999999999
+      cluster.vmid_range[0] >= 100 && cluster.vmid_range[0] <= cluster.vmid_range[1] && cluster.vmid_range[1] <= 999999999 &&
+      alltrue([for id in cluster.vmid_range : floor(id) == id])
     ])
-    error_message = "`vmid_range` must be [first, last] with 100 <= first <= last <= 999999999."
+    error_message = "`vmid_range` must be [first, last], whole numbers with 100 <= first <= last <= 999999999."
   }
 
   validation {
@@ -353,8 +253,12 @@ variable "timing" {
   default = {}
 
   validation {
-    condition     = alltrue([for wait in values(var.timing) : wait == null || can(regex("^0*[1-9][0-9]*(ms|s|m|h|d)$", wait))])
-    error_message = "A duration is above zero and has a unit: \"90s\", \"10m\", \"6h\"."
+    condition = alltrue([
+      for seconds in [
+        for wait in values(var.timing) : try(tonumber(regex("^[0-9]+", wait)) * local.seconds[regex("^[0-9]+(ms|s|m|h|d)$", wait)[0]], 0) if wait != null
+      ] : seconds > 0 && seconds <= 36600 * local.seconds.d
+    ])
+    error_message = "A duration is above zero, at most 36600d, and has a unit: \"90s\", \"10m\", \"6h\"."
   }
 }
 
@@ -374,6 +278,22 @@ variable "alarms" {
   validation {
     condition     = var.alarms.job_wait_seconds >= 60
     error_message = "`job_wait_seconds` must be at least 60: a sweep looks once a minute."
+  }
+}
+
+variable "log_level" {
+  description = <<-EOT
+    What both functions log, as `RUST_LOG` takes it: `target=level` with commas between, such as
+    `warn,mayfly_service=debug,webhook=debug,sweeper=debug`. Null: Mayfly's own default, its decisions and others' troubles. The
+    alarms count lines of the level `info`: where Mayfly's own are not written, those are silent.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    # Mayfly takes its own default for what it cannot read, and says nothing of it.
+    condition     = var.log_level == null || can(regex("^(([A-Za-z0-9_:]+=)?(off|error|warn|info|debug|trace)(,|$))+$", var.log_level)) && !can(regex(",$", var.log_level))
+    error_message = "Must be levels (off, error, warn, info, debug, trace), each alone or as target=level, with commas between."
   }
 }
 

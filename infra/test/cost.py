@@ -48,8 +48,8 @@ def mayfly(jobs):
         "table GB": jobs * 3 / 30 * MAYFLY["job KB"] / 1e6,
         "scheduler": SWEEPS,
         "log GB": (jobs * MAYFLY["log KB"] + SWEEPS * SWEEP["log KB"]) / 1e6,
-        "metric": 4,
-        "alarm": 10,
+        "metric": 5,
+        "alarm": 11,
         "dashboard": 1,
         "GB out": (jobs * MAYFLY["out KB"] + SWEEPS * SWEEP["out KB"]) / 1e6,
     }

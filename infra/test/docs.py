@@ -36,7 +36,8 @@ def main():
 def inputs():
     yield "| input | default | what it is |"
     yield "| --- | --- | --- |"
-    for name, body in style.names(hcl2.loads((state.INFRA / "variables.tf").read_text()), "variable").items():
+    variables = style.inputs({file.name: hcl2.loads(file.read_text()) for file in state.INFRA.glob(style.VARIABLES)})
+    for name, body in sorted(variables.items(), key=lambda each: "default" in each[1]):  # what must be given comes first
         default = "required" if "default" not in body else f"`{plain(body['default'])}`"
         yield f"| `{name}` | {default} | {described(body)} |"
 
@@ -62,10 +63,10 @@ def described(body):
 
 
 def rights():
-    """Of the complete example, which uses every way."""
+    """Of all ways at once."""
     yield "| role | may | on |"
     yield "| --- | --- | --- |"
-    for address, values in sorted(state.resources("complete").items()):
+    for address, values in sorted(state.resources("every-way").items()):
         if ".aws_iam_role_policy." not in address:
             continue
         role = address.removeprefix("module.").split(".")[0]

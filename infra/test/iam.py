@@ -129,7 +129,7 @@ def compare(what, granted, used):
 
 def main():
     calls = aws_calls()
-    for example in ("minimal", "complete"):
+    for example in ("minimal", "complete", "every-way"):
         resources = state.resources(example)
         places = json.dumps(state.json.loads((state.CACHE / f"{example}.json").read_text())["outputs"])
         kinds = {kind for kind, sign in (("ssm", "ssm = "), ("secretsmanager", "secretsmanager = ")) if sign in places}

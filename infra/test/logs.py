@@ -4,6 +4,7 @@ import fnmatch
 import re
 import sys
 
+import cost
 import state
 
 # What a filter looks for and the code does not write yet. An alarm without data is silent, so this is said at each run, and it is an
@@ -100,6 +101,9 @@ def main():
     for namespace, name in metrics:
         if (namespace, name) not in own and name not in known.get(namespace, ()):
             sys.exit(f"nothing publishes {namespace} {name}")
+    counted = {"metric": len(own), "alarm": len(alarms)}
+    if any(cost.mayfly(1)[what] != number for what, number in counted.items()):
+        sys.exit(f"cost.py counts other than these: {counted}")
     print(f"{len(alarms)} alarms, {len(board['widgets'])} widgets: each metric is published by AWS or by one of the {len(filters)} filters")
 
 

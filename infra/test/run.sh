@@ -38,6 +38,9 @@ step "terraform: format, validate, test"
 step "house rules"
 "$python" "$here/style.py"
 
+step "lengths and letters, against the providers' documentation"
+"$python" "$here/limits.py"
+
 step "rights, against the calls in the code"
 "$python" "$here/iam.py"
 
@@ -46,6 +49,9 @@ step "the table, against the code that makes it"
 
 step "alarms and dashboard, against the log lines in the code"
 "$python" "$here/logs.py"
+
+step "the functions' zips"
+"$python" "$here/package.py"
 
 step "the tables in the READMEs"
 "$python" "$here/docs.py" "$@"

@@ -2,9 +2,11 @@
 
 No provider binary can be had from a package registry. But the providers' schemas are published there, as the typed
 bindings of CDK for Terraform, which are generated from `terraform providers schema`. This reads them back: each
-attribute's name, type and whether it is required, optional or computed, and each block with its nesting.
+attribute's name, type and whether it is required, optional or computed, and each block with its nesting. What the
+documentation says of a text's length is read with it, for limits.py.
 """
 
+import hashlib
 import io
 import json
 import pathlib
@@ -19,6 +21,10 @@ COMPUTED = re.compile(r"// (\w+) - computed: true, optional: true,")
 SETTABLE = re.compile(
     r"^\s+(\w+): \{\n\s+value: .*\n\s+isBlock: (true|false),\n\s+type: \"(\w+)\",\n\s+storageClassType: \"(\w+)\"", re.M
 )
+# What the documentation says of a text: how long it is, and of what.
+LENGTH = re.compile(r"(?:must|should) be (?:the )?(\d+)-(\d+) characters")
+MOST = re.compile(r"(?:[Cc]annot exceed|[Mm]ax length is|maximum length of [\w ]+ is) (\d+)")
+SHAPE = re.compile(r"match the regular expression '?(\[[^ ']+)'? |may contain the characters (\[[^ \]]+\])")
 SIMPLE = {"string": "string", "number": "number", "boolean": "bool", "any": "dynamic"}
 GETTERS = {"String": "string", "Number": "number", "Boolean": "bool", "Any": "dynamic"}
 
@@ -33,8 +39,8 @@ class Bindings:
         self.version = None
 
     def read(self, folders):
-        """The sources of these folders of the package, by folder."""
-        wanted = {f"package/lib/{folder}/index.js": folder for folder in folders}
+        """The sources of these folders of the package, and their declarations, which have the documentation: by folder and name."""
+        wanted = {f"package/lib/{folder}/{name}": (folder, name) for folder in folders for name in ("index.js", "index.d.ts")}
         found = {}
         with tarfile.open(fileobj=io.BytesIO(self.archive), mode="r:gz") as archive:
             for member in archive:
@@ -46,8 +52,9 @@ class Bindings:
 
 
 def load(wheels, used, cache):
-    """`{provider: {"version", "provider", "resources", "data"}}` for what is used; kept in the cache's folder."""
-    key = json.dumps([sorted(map(str, wheels.values())), sorted(used)])
+    """`{provider: {"version", "provider", "resources", "data", "limits"}}` for what is used; kept in the cache's folder."""
+    read_by = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()
+    key = json.dumps([sorted(map(str, wheels.values())), sorted(used), read_by])
     cached = pathlib.Path(cache)
     if cached.exists():
         stored = json.loads(cached.read_text())
@@ -65,18 +72,36 @@ def of_provider(name, bindings, used):
             dashed = kind.removeprefix(f"{name}_").replace("_", "-")
             folders[f"data-{name}-{dashed}" if mode == "data" else dashed] = (mode, kind)
     sources = bindings.read(folders)
-    schema = {"version": None, "provider": None, "resources": {}, "data": {}}
+    schema = {"version": None, "provider": None, "resources": {}, "data": {}, "limits": {}}
     for folder, (mode, kind) in folders.items():
-        if folder not in sources:
+        if (folder, "index.js") not in sources:
             continue  # the caller says which types are unknown
-        text = sources[folder]
+        text = sources[folder, "index.js"]
         schema["version"] = re.search(r"providerVersion: '([\d.]+)'", text)[1]
         block = Source(text).main()
         if mode == "provider":
             schema["provider"] = block
         else:
             schema["data" if mode == "data" else "resources"][kind] = block
+        if mode == "resource":
+            schema["limits"][kind] = limits(sources[folder, "index.d.ts"], block)
     return schema
+
+
+def limits(text, block):
+    """`{attribute: [least, most, pattern]}` of a resource's own texts, where its documentation says so: 0 and null where it does not."""
+    found = {}
+    (own,) = re.findall(r"^export interface \w+ extends cdkt[fn]\.TerraformMetaArguments \{\n(.*?)^\}", text, re.M | re.S)
+    for words in re.findall(r"/\*\*((?:(?!\*/).)*)\*/\s+readonly \w+\??: string;", own, re.S):
+        name = re.search(r"\{@link \S+#(\w+) ", words)[1]
+        words = " ".join(line.strip(" *") for line in words.splitlines())
+        length, most, shape = LENGTH.search(words), MOST.search(words), SHAPE.search(words)
+        if length or most or shape:
+            least, most = (int(length[1]), int(length[2])) if length else (0, int(most[1]) if most else 0)
+            found[name] = [least, most, (shape[1] or shape[2] + "*") if shape else None]
+    if unknown := set(found) - set(block["attributes"]):
+        raise ValueError(f"documented, and no attribute: {sorted(unknown)}")
+    return found
 
 
 class Source:

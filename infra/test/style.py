@@ -1,5 +1,6 @@
 """The house rules: four files a module, each variable typed and described, each input and output of a submodule used."""
 
+import fnmatch
 import re
 import sys
 
@@ -8,6 +9,8 @@ import hcl2
 import state
 
 FILES = ("main.tf", "variables.tf", "outputs.tf", "versions.tf")
+# A variable whose validations are many may have a file of its own beside them: `variables_NAME.tf`.
+VARIABLES = "variables*.tf"
 # What may be in a file of that name, and in no other.
 KINDS = {"variables.tf": {"variable"}, "outputs.tf": {"output"}, "versions.tf": {"terraform"}}
 # A root module's example has the providers' settings, a submodule never.
@@ -33,7 +36,7 @@ def main():
         problems.append(f"modules want different versions of terraform: {versions}")
     if problems:
         sys.exit("\n".join(problems))
-    variables = sum(len(names(files["variables.tf"], "variable")) for files in parsed.values())
+    variables = sum(len(inputs(files)) for files in parsed.values())
     print(f"{len(modules)} modules, {sum(map(len, parsed.values()))} files parse; {variables} variables are typed, described and used")
 
 
@@ -50,19 +53,24 @@ def names(file, kind):
     return {name.strip('"'): body for block in file.get(kind, []) for name, body in block.items()}
 
 
+def inputs(files):
+    """`{name: body}` of all variables of a module."""
+    return {name: body for file in sorted(files) if fnmatch.fnmatch(file, VARIABLES) for name, body in names(files[file], "variable").items()}
+
+
 def of_module(module, files):
     where = module.relative_to(state.ROOT)
-    if sorted(files) != sorted(FILES):
+    if sorted(file for file in files if not fnmatch.fnmatch(file, "variables_*.tf")) != sorted(FILES):
         yield f"{where}: has {sorted(files)}, not the four files"
         return
     for name, file in files.items():
-        allowed = KINDS.get(name)
+        allowed = KINDS["variables.tf"] if fnmatch.fnmatch(name, VARIABLES) else KINDS.get(name)
         wrong = set(file) - allowed if allowed else set(file) & ELSEWHERE
         if wrong - {"__comments__", "__inline_comments__"}:
             yield f"{where}/{name}: {sorted(wrong)} belong elsewhere"
-    code = "\n".join(path.read_text() for path in sorted(module.glob("*.tf")) if path.name != "variables.tf")
-    own = (module / "variables.tf").read_text()
-    for name, body in names(files["variables.tf"], "variable").items():
+    code = "\n".join(path.read_text() for path in sorted(module.glob("*.tf")) if not path.match(VARIABLES))
+    own = "\n".join(path.read_text() for path in sorted(module.glob(VARIABLES)))
+    for name, body in inputs(files).items():
         for key in ("description", "type"):
             if not str(body.get(key, "")).strip('"'):
                 yield f"{where}: variable {name} has no {key}"
@@ -94,10 +102,17 @@ def of_example(module, files):
     """What a user copies to begin with has every input that is needed, and no other."""
     where = module.relative_to(state.ROOT)
     copied = set(hcl2.loads((module / "terraform.tfvars.example").read_text()))
-    variables = names(files["variables.tf"], "variable")
+    variables = inputs(files)
     needed = {name for name, body in variables.items() if "default" not in body}
     if not needed <= copied <= set(variables):
         yield f"{where}: terraform.tfvars.example has {sorted(copied)}, and {sorted(needed)} are needed"
+    # What the example reads must be made by a step of the README, in the region that the example is in.
+    code = "\n".join(line for line in (module / "main.tf").read_text().splitlines() if not line.lstrip().startswith("#"))
+    region = variables["aws_region"]["default"].strip('"')
+    made = re.findall(rf"aws ssm put-parameter --region {region} --type SecureString --name (\S+)", (state.INFRA / "README.md").read_text())
+    for place, name in re.findall(r'\b(ssm|secretsmanager) *= *"([^"]+)"', code):
+        if place != "ssm" or name not in made:
+            yield f"{where}: no step of the README makes the secret {name}"
 
 
 def of_calls(module, files, parsed):
@@ -112,11 +127,11 @@ def of_calls(module, files, parsed):
             yield f"{where}: module {name} is nowhere: {source}"
             continue
         given = set(body) - {"source", "count", "providers", "depends_on", "__is_block__"}
-        inputs = names(called["variables.tf"], "variable")
-        for missing in {name for name, body in inputs.items() if "default" not in body} - given:
+        wanted = inputs(called)
+        for missing in {name for name, body in wanted.items() if "default" not in body} - given:
             yield f"{where}: module {name} does not get {missing}"
         if source.parent.name == "modules":
-            for missing in set(inputs) - given:
+            for missing in set(wanted) - given:
                 yield f"{where}: module {name} leaves {missing} at its default"
             outputs = {found for found in re.findall(rf"module\.{name}(?:\[[^\]]*\])?\.(\w+)", code)}
             read.setdefault(source, set()).update(outputs)

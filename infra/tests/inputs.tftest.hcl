@@ -1,4 +1,4 @@
-# Each validation of the root module's inputs, by an input that it refuses.
+# Each validation of the root module's inputs, by an input that it refuses; those of `pools` are in pools.tftest.hcl.
 
 mock_provider "aws" {}
 mock_provider "google" {}
@@ -116,181 +116,20 @@ run "a_hook_by_plain_http" {
   expect_failures = [var.github]
 }
 
-run "no_pool" {
+run "a_password_in_an_address" {
   command = plan
   variables {
-    pools = []
+    github = { api_url = "https://user:password@github.example.com", webhook_secrets = [{ ssm = "/w" }], app = { client_id = "c", private_key = { ssm = "/k" } } }
   }
-  expect_failures = [var.pools]
+  expect_failures = [var.github]
 }
 
-run "two_pools_of_one_name" {
+run "half_an_installation" {
   command = plan
   variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }, { name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
+    github = { webhook_secrets = [{ ssm = "/w" }], app = { client_id = "c", private_key = { ssm = "/k" }, installation_id = 1.5 } }
   }
-  expect_failures = [var.pools]
-}
-
-run "a_pools_name" {
-  command = plan
-  variables {
-    pools = [{ name = "Linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "no_labels" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = [], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "no_scope" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "two_scopes" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", enterprise = "e", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "an_unknown_platform" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", platform = "macos", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "no_runners" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 0, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "too_many_runners" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 10000, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "more_warm_than_all" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, min_runners = 5, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "a_wait_without_unit" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", boot_timeout = "10", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "a_wait_of_nothing" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_lifetime = "0h", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "no_placement" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "an_unknown_provider" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "lab", template = 8000 }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "google_that_is_not_given" {
-  command = plan
-  variables {
-    gcp = null
-  }
-  expect_failures = [var.pools]
-}
-
-run "an_unknown_machine" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t5", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "a_machine_and_a_template" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", instance_template = "mine", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "neither_machine_nor_template" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "a_machine_and_a_gpu_type" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", gpu_type = "nvidia-l4", zones = ["us-east1-c"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "no_zone" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4" }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "a_region_for_a_zone" {
-  command = plan
-  variables {
-    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1"] }] }]
-  }
-  expect_failures = [var.pools]
-}
-
-run "no_template_on_proxmox" {
-  command = plan
-  variables {
-    proxmox = { lab = { url = "https://pve:8006", token_id = "a@b!c", token_secret = { ssm = "/p" }, vmid_range = [9000, 9999] } }
-    pools   = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "lab" }] }]
-  }
-  expect_failures = [var.pools]
+  expect_failures = [var.github]
 }
 
 run "a_projects_name" {
@@ -313,6 +152,30 @@ run "a_gpu_that_does_not_fit_its_machine" {
   command = plan
   variables {
     gcp = { project = "my-project", machines = { t4 = { image = "i", machine_type = "g2-standard-8", gpu = "nvidia-tesla-t4" } } }
+  }
+  expect_failures = [var.gcp]
+}
+
+run "a_g2_without_its_gpu" {
+  command = plan
+  variables {
+    gcp = { project = "my-project", machines = { t4 = { image = "i", machine_type = "g2-standard-8" } } }
+  }
+  expect_failures = [var.gcp]
+}
+
+run "a_gpu_on_a_machine_that_takes_none" {
+  command = plan
+  variables {
+    gcp = { project = "my-project", machines = { t4 = { image = "i", machine_type = "e2-standard-4", gpu = "nvidia-tesla-t4" } } }
+  }
+  expect_failures = [var.gcp]
+}
+
+run "three_gpus" {
+  command = plan
+  variables {
+    gcp = { project = "my-project", machines = { t4 = { image = "i", machine_type = "n1-standard-8", gpu = "nvidia-tesla-t4", gpu_count = 3 } } }
   }
   expect_failures = [var.gcp]
 }
@@ -361,6 +224,14 @@ run "vm_ids_backwards" {
   command = plan
   variables {
     proxmox = { lab = { url = "https://pve:8006", token_id = "a@b!c", token_secret = { ssm = "/p" }, vmid_range = [9999, 9000] } }
+  }
+  expect_failures = [var.proxmox]
+}
+
+run "half_a_vm_id" {
+  command = plan
+  variables {
+    proxmox = { lab = { url = "https://pve:8006", token_id = "a@b!c", token_secret = { ssm = "/p" }, vmid_range = [9000, 9999.5] } }
   }
   expect_failures = [var.proxmox]
 }
@@ -421,6 +292,14 @@ run "a_wait" {
   expect_failures = [var.timing]
 }
 
+run "a_wait_of_a_thousand_years" {
+  command = plan
+  variables {
+    timing = { retention = "365000d" }
+  }
+  expect_failures = [var.timing]
+}
+
 run "an_action_that_is_no_arn" {
   command = plan
   variables {
@@ -435,6 +314,14 @@ run "an_impatient_alarm" {
     alarms = { job_wait_seconds = 10 }
   }
   expect_failures = [var.alarms]
+}
+
+run "a_log_level" {
+  command = plan
+  variables {
+    log_level = "loud"
+  }
+  expect_failures = [var.log_level]
 }
 
 run "an_odd_period" {

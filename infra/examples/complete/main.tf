@@ -19,9 +19,9 @@ module "mayfly" {
   }
 
   github = {
-    # Two while one is being rotated: the new one first.
-    webhook_secrets = [{ secretsmanager = "mayfly/webhook-secret" }, { ssm = "/mayfly/webhook-secret-old" }]
-    app             = { client_id = var.github_client_id, private_key = { secretsmanager = "mayfly/app-key" } }
+    # While one is rotated there are two, the new one first: [{ ssm = "/mayfly/webhook-secret-new" }, { ssm = "/mayfly/webhook-secret" }]
+    webhook_secrets = [{ ssm = "/mayfly/webhook-secret" }]
+    app             = { client_id = var.github_client_id, private_key = { ssm = "/mayfly/app-key" } }
   }
 
   gcp = {
@@ -43,11 +43,11 @@ module "mayfly" {
 
   proxmox = {
     lab = {
-      url          = "https://pve.example.com:8006"
-      token_id     = "mayfly@pve!mayfly"
+      url          = var.proxmox.url
+      token_id     = "mayfly@pve!mayfly" # as proxmox/setup.sh makes it
       token_secret = { ssm = "/mayfly/proxmox-token" }
-      vmid_range   = [9000, 9999]
-      ca           = var.proxmox_ca
+      vmid_range   = var.proxmox.vmid_range
+      ca           = var.proxmox.ca
     }
   }
   vpc = var.vpc
@@ -57,10 +57,9 @@ module "mayfly" {
       name         = "linux-gpu"
       labels       = ["self-hosted", "Linux", "X64", "GPU"]
       organization = var.github_organization
-      repositories = ["slang", "slang-*"]
       max_runners  = 10
       placements = [
-        { provider = "lab", template = 8000 },
+        { provider = "lab", template = var.proxmox.template },
         {
           provider = "gcp"
           machine  = "linux-t4"
@@ -72,7 +71,6 @@ module "mayfly" {
       name         = "windows-gpu"
       labels       = ["self-hosted", "Windows", "X64", "GPU"]
       organization = var.github_organization
-      repositories = ["slang", "slang-*"]
       platform     = "windows"
       max_runners  = 6
       min_runners  = 1
@@ -87,7 +85,7 @@ module "mayfly" {
   ]
 
   endpoint             = "http_api"
-  reserved_concurrency = { webhook = 200 }
+  reserved_concurrency = var.reserved_concurrency
   timing               = { cooldown = "10m" }
   alarms               = { actions = [aws_sns_topic.alarms.arn], job_wait_seconds = 1200 }
   log_retention_days   = 90

@@ -19,9 +19,14 @@ variable "github_organization" {
   type        = string
 }
 
-variable "proxmox_ca" {
-  description = "The cluster's own CA, the text of /etc/pve/pve-root-ca.pem."
-  type        = string
+variable "proxmox" {
+  description = "The lab's cluster: its API, its own CA (the text of /etc/pve/pve-root-ca.pem), the VM ids that are Mayfly's alone, and the template's id."
+  type = object({
+    url        = string
+    ca         = string
+    vmid_range = tuple([number, number])
+    template   = number
+  })
 }
 
 variable "vpc" {
@@ -35,4 +40,10 @@ variable "vpc" {
 variable "alarm_mail" {
   description = "Who is told of alarms."
   type        = string
+}
+
+variable "reserved_concurrency" {
+  description = "How many environments of each function there may be at a time; -1 is no limit of its own. The account's limit must be 100 more than both."
+  type        = object({ webhook = number, sweeper = number })
+  default     = { webhook = 200, sweeper = 2 }
 }

@@ -33,6 +33,8 @@ module "mayfly" {
     }
   }
 
+  reserved_concurrency = var.reserved_concurrency
+
   pools = [{
     name        = "linux-gpu"
     labels      = ["self-hosted", "Linux", "X64", "GPU"]

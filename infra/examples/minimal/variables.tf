@@ -18,3 +18,9 @@ variable "github_repository" {
   description = "Where the runners register: owner/name."
   type        = string
 }
+
+variable "reserved_concurrency" {
+  description = "How many environments of each function there may be at a time; -1 is no limit of its own, which every account can do."
+  type        = object({ webhook = number, sweeper = number })
+  default     = { webhook = -1, sweeper = -1 }
+}

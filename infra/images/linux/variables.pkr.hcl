@@ -10,7 +10,7 @@ variable "zone" {
 
 variable "runner_version" {
   type        = string
-  description = "Version of github.com/actions/runner, such as 2.328.0. GitHub refuses one that is too old: build a new image each month."
+  description = "Version of github.com/actions/runner, the newest on its releases' page. GitHub refuses one that is too old: build a new image each month."
 
   validation {
     condition     = can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+$", var.runner_version))

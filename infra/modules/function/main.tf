@@ -85,7 +85,7 @@ resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_50:No tracing: a log line tells of each decision and each call that took long, and X-Ray would cost a right and a daemon.
   #checkov:skip=CKV_AWS_116:The webhook is called and answered at once; what becomes of failed sweeps is in modules/schedule.
   #checkov:skip=CKV_AWS_117:A VPC is for those whose Proxmox is reached through one; elsewhere it would need a NAT gateway that costs more than all the rest.
-  #checkov:skip=CKV_AWS_173:There is no secret in the environment, only two paths.
+  #checkov:skip=CKV_AWS_173:There is no secret in the environment, only two paths and what is logged.
   #checkov:skip=CKV_AWS_272:Who may change the code is whoever may apply this; the zip is compared by its digest.
   function_name = var.name
   description   = var.description

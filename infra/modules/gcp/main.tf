@@ -31,6 +31,16 @@ locals {
     network = "Mayfly ${var.deployment}: its network"
   }
 
+  # How many L4s a G2 brings along: one, where its type is not here.
+  l4s = { g2-standard-24 = 2, g2-standard-48 = 4, g2-standard-96 = 8 }
+  # What a template must ask for. A G2 has its L4s without being asked, but not the license to draw with them (vWS).
+  accelerators = {
+    for name, machine in var.machines : name => {
+      type  = machine.gpu
+      count = startswith(machine.machine_type, "g2-") ? lookup(local.l4s, machine.machine_type, 1) : machine.gpu_count
+    } if machine.gpu != null && (!startswith(machine.machine_type, "g2-") || endswith(coalesce(machine.gpu, "-"), "-vws"))
+  }
+
   # A VM of this deployment is called `<deployment>-…`, and its disk after it; a deployment's name has no hyphen, so no other begins alike.
   is_ours = join(" || ", [
     for kind, folder in { Instance = "instances", Disk = "disks" } :
@@ -61,7 +71,7 @@ resource "google_iam_workload_identity_pool_provider" "aws" {
   #checkov:skip=CKV_GCP_125:It is about trust in GitHub's tokens; this trusts one AWS account, and in it two roles.
   project                            = var.project
   workload_identity_pool_id          = google_iam_workload_identity_pool.this.workload_identity_pool_id
-  workload_identity_pool_provider_id = "aws"
+  workload_identity_pool_provider_id = "aws-lambda" # 4 to 32 characters
   display_name                       = "AWS account ${var.aws_account}"
 
   # `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`
@@ -224,19 +234,19 @@ resource "google_compute_instance_template" "this" {
     network = google_compute_network.this.id
   }
 
-  # G2 machines bring their L4s along; an N1 is told.
   dynamic "guest_accelerator" {
-    for_each = each.value.gpu != null && startswith(each.value.machine_type, "n1-") ? [each.value] : []
+    for_each = [for name, accelerator in local.accelerators : accelerator if name == each.key]
     content {
-      type  = guest_accelerator.value.gpu
-      count = guest_accelerator.value.gpu_count
+      type  = guest_accelerator.value.type
+      count = guest_accelerator.value.count
     }
   }
 
-  # A VM that Google restarts would find its JIT config used up. One with a GPU cannot be moved while it runs.
+  # A VM that Google restarts would find its JIT config used up. One with a GPU cannot be moved while it runs, and the families
+  # A2 and later and G2 and later have them always.
   scheduling {
     automatic_restart   = false
-    on_host_maintenance = each.value.gpu == null ? "MIGRATE" : "TERMINATE"
+    on_host_maintenance = each.value.gpu == null && !can(regex("^[ag][2-9]", each.value.machine_type)) ? "MIGRATE" : "TERMINATE"
   }
 
   shielded_instance_config {

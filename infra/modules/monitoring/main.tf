@@ -30,6 +30,12 @@ locals {
       pattern   = "{ $.message = \"event not recorded: GitHub is to send it again\" }"
       value     = "1"
     }
+    signatures_refused = {
+      functions = ["webhook"]
+      metric    = "SignaturesRefused"
+      pattern   = "{ $.message = \"signature missing or wrong\" }"
+      value     = "1"
+    }
   }
   filters = merge([
     for key, filter in local.log_metrics : { for function in filter.functions : "${key}_${function}" => merge(filter, { function = function }) }
@@ -54,6 +60,7 @@ locals {
       ]
     ]) : alarm.key => alarm
   }
+  # `of` so many periods, `periods` must be bad.
   log_alarms = {
     jobs-wait = {
       description = "A job has waited for more than ${var.job_wait_seconds} s. The sweeper's report, and the timeline of the job's item in the table, say why."
@@ -61,13 +68,16 @@ locals {
       statistic   = "Maximum"
       threshold   = var.job_wait_seconds
       periods     = 2
+      of          = 2
     }
     boots-fail = {
-      description = "Three VMs or more in 15 min came up without a runner: the image, its network, or GitHub."
+      description = "In two quarters of the last hour a VM came up without a runner: the image, its network, or GitHub."
       metric      = "BootsFailed"
       statistic   = "Sum"
-      threshold   = 3
-      periods     = 1
+      # Each failure takes a boot_timeout, 10 or 15 min: a pool with one job that waits has no more than one or two in a period.
+      threshold = 1
+      periods   = 2
+      of        = 4
     }
     creates-fail = {
       description = "Three VMs or more in 15 min could not be made, for another reason than a full cloud: a missing right, a missing template."
@@ -75,6 +85,7 @@ locals {
       statistic   = "Sum"
       threshold   = 3
       periods     = 1
+      of          = 1
     }
     events-not-recorded = {
       description = "An event could not be written to the table. It will be asked for again, but the table or its rights need a look."
@@ -82,6 +93,16 @@ locals {
       statistic   = "Sum"
       threshold   = 1
       periods     = 1
+      of          = 1
+    }
+    signatures-refused = {
+      description = "In two quarters of the last hour events came whose signature is wrong (401): another webhook secret at GitHub than here, or somebody else who calls."
+      metric      = "SignaturesRefused"
+      statistic   = "Sum"
+      # Anybody can send one. With a wrong secret GitHub's keep coming: failed deliveries are asked for again.
+      threshold = 1
+      periods   = 2
+      of        = 4
     }
   }
 }
@@ -159,7 +180,8 @@ resource "aws_cloudwatch_metric_alarm" "log" {
   metric_name         = "${var.name}-${each.value.metric}"
   statistic           = each.value.statistic
   period              = each.value.statistic == "Maximum" ? 300 : 900
-  evaluation_periods  = each.value.periods
+  evaluation_periods  = each.value.of
+  datapoints_to_alarm = each.value.periods
   comparison_operator = "GreaterThanOrEqualToThreshold"
   threshold           = each.value.threshold
   treat_missing_data  = "notBreaching"
@@ -177,6 +199,11 @@ resource "aws_cloudwatch_dashboard" "this" {
           title   = "Jobs: longest wait (s)"
           stat    = "Maximum"
           metrics = [[local.namespace, "${var.name}-JobWaitSeconds"]]
+        },
+        {
+          title   = "Events that were refused"
+          stat    = "Sum"
+          metrics = [for metric in ["SignaturesRefused", "EventsNotRecorded"] : [local.namespace, "${var.name}-${metric}"]]
         },
         {
           title   = "VMs that failed"

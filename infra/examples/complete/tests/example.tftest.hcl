@@ -33,15 +33,25 @@ variables {
   gcp_project         = "my-project"
   github_client_id    = "Iv23liEXAMPLE"
   github_organization = "my-organization"
-  proxmox_ca          = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-  vpc                 = { subnet_ids = ["subnet-1", "subnet-2"], security_group_ids = ["sg-1"] }
-  alarm_mail          = "somebody@example.com"
+  proxmox = {
+    url        = "https://pve.example.com:8006"
+    vmid_range = [9000, 9999]
+    template   = 8000
+    ca         = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+  }
+  vpc        = { subnet_ids = ["subnet-1", "subnet-2"], security_group_ids = ["sg-1"] }
+  alarm_mail = "somebody@example.com"
 }
 
 run "applies" {
   assert {
     condition     = output.webhook_url == "https://abc.execute-api.us-east-1.amazonaws.com/webhook"
     error_message = "The address for the GitHub App is ${output.webhook_url}."
+  }
+
+  assert {
+    condition     = output.health_url == "https://abc.execute-api.us-east-1.amazonaws.com/healthz" && endswith(output.dashboard_url, "#dashboards/dashboard/mayfly-slang")
+    error_message = "The other addresses are ${output.health_url} and ${output.dashboard_url}."
   }
 
   assert {

@@ -35,6 +35,11 @@ run "applies" {
   }
 
   assert {
+    condition     = output.health_url == "https://abc.lambda-url.us-east-1.on.aws/healthz" && endswith(output.dashboard_url, "#dashboards/dashboard/mayfly-prod")
+    error_message = "The other addresses are ${output.health_url} and ${output.dashboard_url}."
+  }
+
+  assert {
     condition     = output.mayfly_toml == file("../../test/fixtures/minimal.toml")
     error_message = "mayfly.toml is not as test/fixtures/minimal.toml, which Mayfly's own tests start with:\n${output.mayfly_toml}"
   }

@@ -3,7 +3,7 @@ mock_provider "google" {
     defaults = { name = "projects/42/locations/global/workloadIdentityPools/mayfly-prod" }
   }
   mock_resource "google_iam_workload_identity_pool_provider" {
-    defaults = { name = "projects/42/locations/global/workloadIdentityPools/mayfly-prod/providers/aws" }
+    defaults = { name = "projects/42/locations/global/workloadIdentityPools/mayfly-prod/providers/aws-lambda" }
   }
   mock_resource "google_service_account" {
     defaults = {
@@ -20,18 +20,29 @@ variables {
   regions     = ["us-east1", "us-central1"]
   aws_account = "123456789012"
   aws_roles   = { webhook = "mayfly-prod-webhook", sweeper = "mayfly-prod-sweeper" }
-  lifetimes   = { t4 = 21600, l4 = 86400, plain = 3600 }
+  lifetimes   = { t4 = 21600, l4 = 86400, plain = 3600, t4-vws = 3600, l4-vws = 3600, l4s-vws = 3600, a100 = 3600 }
   machines = {
     t4    = { image = "family/linux", machine_type = "n1-standard-8", gpu = "nvidia-tesla-t4", gpu_count = 2, disk_gb = 100, disk_type = "pd-balanced", secure_boot = true, metadata = { extra = "yes" } }
     l4    = { image = "family/windows", machine_type = "g2-standard-8", gpu = "nvidia-l4", gpu_count = 1, disk_gb = 200, disk_type = "pd-ssd", secure_boot = false, metadata = {} }
     plain = { image = "family/linux", machine_type = "e2-standard-4", gpu_count = 1, disk_gb = 50, disk_type = "pd-balanced", secure_boot = false, metadata = {} }
+
+    t4-vws  = { image = "family/windows", machine_type = "n1-standard-8", gpu = "nvidia-tesla-t4-vws", gpu_count = 1, disk_gb = 50, disk_type = "pd-balanced", secure_boot = false, metadata = {} }
+    l4-vws  = { image = "family/windows", machine_type = "g2-standard-8", gpu = "nvidia-l4-vws", gpu_count = 1, disk_gb = 50, disk_type = "pd-balanced", secure_boot = false, metadata = {} }
+    l4s-vws = { image = "family/windows", machine_type = "g2-standard-24", gpu = "nvidia-l4-vws", gpu_count = 1, disk_gb = 50, disk_type = "pd-balanced", secure_boot = false, metadata = {} }
+    a100    = { image = "family/linux", machine_type = "a2-highgpu-1g", gpu_count = 1, disk_gb = 50, disk_type = "pd-balanced", secure_boot = false, metadata = {} }
   }
 }
 
 run "keyless" {
   assert {
-    condition     = jsondecode(output.credentials).type == "external_account" && jsondecode(output.credentials).audience == "//iam.googleapis.com/projects/42/locations/global/workloadIdentityPools/mayfly-prod/providers/aws"
+    condition     = jsondecode(output.credentials).type == "external_account" && jsondecode(output.credentials).audience == "//iam.googleapis.com/projects/42/locations/global/workloadIdentityPools/mayfly-prod/providers/aws-lambda"
     error_message = "The functions' credentials are ${output.credentials}."
+  }
+
+  # The mocked name is a real one's: its end is the id that was asked for.
+  assert {
+    condition     = endswith(google_iam_workload_identity_pool_provider.aws.name, "/${google_iam_workload_identity_pool_provider.aws.workload_identity_pool_provider_id}")
+    error_message = "The pool's provider is ${google_iam_workload_identity_pool_provider.aws.workload_identity_pool_provider_id}, and the credentials name ${google_iam_workload_identity_pool_provider.aws.name}."
   }
 
   # A function that was told of a metadata server would ask it, and wait in vain: Lambda has none.
@@ -77,7 +88,14 @@ run "machines" {
   }
 
   assert {
-    condition     = google_compute_instance_template.this["t4"].scheduling[0].on_host_maintenance == "TERMINATE" && google_compute_instance_template.this["plain"].scheduling[0].on_host_maintenance == "MIGRATE"
+    condition = { for name in ["t4-vws", "l4-vws", "l4s-vws"] : name => [for asked in google_compute_instance_template.this[name].guest_accelerator : "${asked.count} ${asked.type}"] } == {
+      t4-vws = ["1 nvidia-tesla-t4-vws"], l4-vws = ["1 nvidia-l4-vws"], l4s-vws = ["2 nvidia-l4-vws"]
+    }
+    error_message = "A machine for Direct3D and Vulkan is not told that it draws."
+  }
+
+  assert {
+    condition     = { for name, template in google_compute_instance_template.this : name => template.scheduling[0].on_host_maintenance if name != "plain" } == { for name in ["t4", "l4", "t4-vws", "l4-vws", "l4s-vws", "a100"] : name => "TERMINATE" } && google_compute_instance_template.this["plain"].scheduling[0].on_host_maintenance == "MIGRATE"
     error_message = "A VM with a GPU cannot be moved."
   }
 
@@ -89,5 +107,24 @@ run "machines" {
   assert {
     condition     = toset(keys(google_compute_router_nat.this)) == toset(["us-east1", "us-central1"]) && toset(keys(google_compute_subnetwork_iam_member.this)) == toset(["us-east1", "us-central1"])
     error_message = "A region lacks its way out, or the right to use its network."
+  }
+}
+
+# What limits.py holds against the documentation: the longest names that the root module takes, and the shortest.
+run "the_longest_names" {
+  variables {
+    deployment = "abcdefghijklmno"
+    aws_roles  = { webhook = "mayfly-abcdefghijklmno-webhook", sweeper = "mayfly-abcdefghijklmno-sweeper" }
+    lifetimes  = { abcdefghijklmnopqrst = 3600 }
+    machines   = { abcdefghijklmnopqrst = { image = "i", machine_type = "e2-standard-4", gpu_count = 1, disk_gb = 50, disk_type = "pd-balanced", secure_boot = true, metadata = {} } }
+  }
+}
+
+run "the_shortest_names" {
+  variables {
+    deployment = "a"
+    aws_roles  = { webhook = "mayfly-a-webhook", sweeper = "mayfly-a-sweeper" }
+    lifetimes  = { a = 3600 }
+    machines   = { a = { image = "i", machine_type = "e2-standard-4", gpu_count = 1, disk_gb = 50, disk_type = "pd-balanced", secure_boot = true, metadata = {} } }
   }
 }
