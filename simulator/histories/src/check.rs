@@ -110,6 +110,11 @@ pub fn about_to(inner: &mut Inner, now: Timestamp, by: Invocation, request: &Req
     if !is_useful {
         return;
     }
+    // Where a person drained the pool, a spare runner goes by that, and GitHub has been asked to let it go.
+    let is_registered = inner.world.runners().iter().any(|runner| runner.name == name);
+    if !is_registered && inner.drained.iter().any(|pool| is_of(&name, pool)) {
+        return;
+    }
     let concerns = |source: &&Source| match source {
         Source::Pool(partition) => partition.strip_prefix("pool#").is_some_and(|pool| is_of(&name, pool)),
         Source::Runners(path) => path.starts_with("/repos/") == is_of(&name, "windows"),

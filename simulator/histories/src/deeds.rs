@@ -126,6 +126,7 @@ impl Director<'_> {
             && let Some(pool) = self.plan.shape.pools.get(usize::from(*pool))
             && let Ok(name) = PoolName::new(pool.kind.name())
         {
+            self.stage.lock().drained.insert(name.to_string());
             self.drain(&name, true, now);
             self.plan_end(after(now, seconds(*count)), End::Drain(name));
         }

@@ -1,6 +1,6 @@
 //! The director: plays a plan from its beginning to its end, and stops where a promise is broken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,6 +119,7 @@ impl<'a> Director<'a> {
             late: Vec::new(),
             coverage: Coverage::default(),
             warm: warm(plan),
+            drained: BTreeSet::new(),
             sources: BTreeMap::new(),
             broken: None,
             notes: is_noted.then(Vec::new),

@@ -19,7 +19,7 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(4 * 3600);
 /// Sweeps that may still do something when all is settled, beside those within `check_after`: a warm runner is replaced when
 /// it is old, or was made because nobody had told yet that another one's job is over.
 const BUSY_SWEEPS: u32 = 6;
-/// It is quiet when so many sweeps in a row did nothing.
+/// It is quiet when so many sweeps in a row did nothing; one where runners are kept warm, which are always replaced in the end.
 const QUIET_SWEEPS: u32 = 2;
 
 impl Director<'_> {
@@ -112,17 +112,19 @@ impl Director<'_> {
         }
         let shape = &self.plan.shape;
         let busy_sweeps = BUSY_SWEEPS + shape.timing.check_after.div_ceil(shape.sweep_every);
+        let keeps_warm = pools.iter().any(|pool| pool.min_runners > 0);
+        let quiet_sweeps = if keeps_warm { 1 } else { QUIET_SWEEPS };
         let mut quiet = 0;
-        for _ in 0..busy_sweeps + QUIET_SWEEPS {
+        for _ in 0..busy_sweeps + quiet_sweeps {
             let next = self.sweeps_so_far() + 1;
             self.until_sweep_number(next, end).await;
             quiet = if self.last_steps() == Some(0) { quiet + 1 } else { 0 };
-            if quiet == QUIET_SWEEPS || self.is_over() {
+            if quiet == quiet_sweeps || self.is_over() {
                 return;
             }
         }
         let text = format!(
-            "nothing is left to do, and of {busy_sweeps} sweeps no {QUIET_SWEEPS} in a row did nothing: {}",
+            "nothing is left to do, and of {busy_sweeps} sweeps no {quiet_sweeps} in a row did nothing: {}",
             self.last_done()
         );
         self.broken(stage.now(), "I8", text);

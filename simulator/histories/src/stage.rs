@@ -1,7 +1,7 @@
 //! What a history is played on: the world, the table, the time, and what goes wrong now.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub struct Inner {
     pub coverage: Coverage,
     /// How many runners each pool keeps warm, where that is the same all the time.
     pub warm: BTreeMap<&'static str, usize>,
+    /// Pools that were ever drained.
+    pub drained: BTreeSet<String>,
     /// What each sweep could not read.
     pub sources: BTreeMap<Invocation, Sources>,
     /// The first promise that was seen broken.
