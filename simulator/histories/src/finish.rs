@@ -19,6 +19,8 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(4 * 3600);
 /// Sweeps that may still do something when all is settled, beside those within `check_after`: a warm runner is replaced when
 /// it is old, or was made because nobody had told yet that another one's job is over.
 const BUSY_SWEEPS: u32 = 6;
+/// All of them may grow old at the same time, and to replace one takes so many: its end, its slot, the next one's VM, its runner.
+const SWEEPS_A_WARM: u32 = 4;
 /// It is quiet when so many sweeps in a row did nothing; one where runners are kept warm, which are always replaced in the end.
 const QUIET_SWEEPS: u32 = 2;
 
@@ -111,9 +113,10 @@ impl Director<'_> {
             return;
         }
         let shape = &self.plan.shape;
-        let busy_sweeps = BUSY_SWEEPS + shape.timing.check_after.div_ceil(shape.sweep_every);
-        let keeps_warm = pools.iter().any(|pool| pool.min_runners > 0);
-        let quiet_sweeps = if keeps_warm { 1 } else { QUIET_SWEEPS };
+        let warm: u32 = pools.iter().map(|pool| u32::from(pool.min_runners)).sum();
+        let busy_sweeps =
+            BUSY_SWEEPS + shape.timing.check_after.div_ceil(shape.sweep_every) + SWEEPS_A_WARM * warm;
+        let quiet_sweeps = if warm > 0 { 1 } else { QUIET_SWEEPS };
         let mut quiet = 0;
         for _ in 0..busy_sweeps + quiet_sweeps {
             let next = self.sweeps_so_far() + 1;
