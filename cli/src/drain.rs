@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Write;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,6 +17,7 @@ use crate::args::DrainArgs;
 use crate::error::Error;
 use crate::signals::Signals;
 use crate::table::aws_config;
+use crate::tell::tell;
 
 /// How far apart looks at the pool are, right after a change and when nothing changes for a while.
 const LOOK_SOON: Duration = Duration::from_secs(2);
@@ -114,8 +114,7 @@ async fn wait(
 }
 
 fn say(pool: &PoolName, done: &str, standing: &Standing) -> Result<(), Error> {
-    let said = writeln!(std::io::stdout(), "pool {pool}: {done}; {standing}");
-    said.map_err(|source| Error::io("standard output", source))
+    tell(format_args!("pool {pool}: {done}; {standing}"))
 }
 
 /// How a pool stands.

@@ -8,6 +8,7 @@ use mayfly_service::config::Config;
 
 use crate::args::InitArgs;
 use crate::error::Error;
+use crate::tell::tell;
 
 /// A flag that has to have a value: what is asked for it, and what is taken where nothing is answered.
 struct Question {
@@ -44,8 +45,9 @@ pub fn run(mut args: Box<InitArgs>) -> Result<(), Error> {
         complete(&mut args, |question| {
             let default =
                 if question.default.is_empty() { String::new() } else { format!(" [{}]", question.default) };
-            print!("{}{default}: ", question.text);
-            std::io::stdout().flush()?;
+            let mut out = std::io::stdout();
+            write!(out, "{}{default}: ", question.text)?;
+            out.flush()?;
             lines.next().transpose().map(Option::unwrap_or_default)
         })
         .map_err(|source| Error::io("the terminal", source))?;
@@ -69,10 +71,9 @@ pub fn run(mut args: Box<InitArgs>) -> Result<(), Error> {
         }
         Error::io(path.clone(), source)
     })?;
-    println!(
+    tell(format_args!(
         "{path} is written. Look through it, put the secrets where it names them, and try it: mayfly serve"
-    );
-    Ok(())
+    ))
 }
 
 /// Asks for what no flag gave.
@@ -107,6 +108,15 @@ fn complete(
     Ok(())
 }
 
+/// The API of the GitHub at this host: the public one's, a data residency's, or a GitHub Enterprise Server's.
+pub fn api_of(host: &str) -> String {
+    match host {
+        "github.com" | "www.github.com" => "https://api.github.com".to_owned(),
+        host if host.ends_with(".ghe.com") => format!("https://api.{host}"),
+        host => format!("https://{host}/api/v3"),
+    }
+}
+
 /// Where runners register, as the configuration says it, and GitHub's API.
 fn scope(url: &str) -> Result<(String, String), Error> {
     let wrong = || {
@@ -119,13 +129,8 @@ fn scope(url: &str) -> Result<(String, String), Error> {
     if host.contains('@') {
         return Err(Error::Init("--url: no name and no password belong into it".to_owned()));
     }
-    let host = host.to_lowercase();
+    let api = api_of(&host.to_lowercase());
     let path = path.trim_end_matches(".git");
-    let api = match host.as_str() {
-        "github.com" | "www.github.com" => "https://api.github.com".to_owned(),
-        host if host.ends_with(".ghe.com") => format!("https://api.{host}"),
-        host => format!("https://{host}/api/v3"),
-    };
     let parts: Vec<&str> = path.split('/').collect();
     let scope = match parts.as_slice() {
         ["enterprises" | "orgs"] | ["orgs", _] => return Err(wrong()),

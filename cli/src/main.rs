@@ -12,6 +12,7 @@ mod proxy;
 mod serve;
 mod signals;
 mod table;
+mod tell;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,5 @@
 //! `mayfly serve`: everything on this machine.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use crate::error::Error;
 use crate::host::{Host, Rhythm};
 use crate::signals::Signals;
 use crate::table::{self, ENDPOINT_VARIABLE};
+use crate::tell::tell;
 
 /// Work in flight gets so long after the first signal.
 const STOPPING_LONGEST: Duration = Duration::from_secs(30);
@@ -39,8 +39,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Error> {
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "plain HTTP beyond this machine: put a reverse proxy with TLS in front of it");
     }
-    let said = writeln!(std::io::stdout(), "listening on http://{address}");
-    said.map_err(|source| Error::io("standard output", source))?;
+    tell(format_args!("listening on http://{address}"))?;
 
     let signal = signals.next().await;
     tracing::info!(signal, longest = ?STOPPING_LONGEST, "stopping; a second signal ends it at once");

@@ -1,7 +1,5 @@
 //! `mayfly table`: the table where the AWS SDK's own variables lead.
 
-use std::io::Write;
-
 use std::net::IpAddr;
 
 use aws_config::SdkConfig;
@@ -10,6 +8,7 @@ use mayfly_service::store::{self, CreateTable, create_table, local_aws_config};
 use mayfly_service::telemetry;
 
 use crate::error::Error;
+use crate::tell::tell;
 
 /// The AWS SDK's own variable for the table's address.
 pub const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL_DYNAMODB";
@@ -43,8 +42,7 @@ pub async fn create() -> Result<(), Error> {
         CreateTable::Created => "created",
         CreateTable::Existed => "existed already",
     };
-    let said = writeln!(std::io::stdout(), "table {}: {outcome}", config.table);
-    said.map_err(|source| Error::io("standard output", source))
+    tell(format_args!("table {}: {outcome}", config.table))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::args::{CreateAppArgs, PoolScope};
 use crate::error::Error;
+use crate::init::api_of;
 
 const MANIFEST: &str = include_str!("../../../infra/github-app/manifest.json");
 /// GitHub's own limit.
@@ -11,7 +12,6 @@ const NAME_MOST: usize = 34;
 /// Where the webhook goes until its real address is known: GitHub wants one. As long as the App is not installed it sends no
 /// more than a ping there, so it is pointed elsewhere first.
 const NOT_YET: &str = "https://example.com/webhook";
-const GITHUB: &str = "https://github.com";
 
 /// The manifest; GitHub sends the browser back to `redirect_url`.
 pub fn manifest(args: &CreateAppArgs, redirect_url: &str) -> Result<Value, Error> {
@@ -52,12 +52,13 @@ pub fn page(args: &CreateAppArgs) -> String {
     }
 }
 
-/// GitHub's API: its public one, or the GitHub Enterprise Server's own.
+/// Its API, unless told otherwise.
 pub fn api_url(args: &CreateAppArgs) -> String {
-    match &args.api_url {
-        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-        None if base(args) == GITHUB => "https://api.github.com".to_owned(),
-        None => format!("{}/api/v3", base(args)),
+    match (&args.api_url, base(args).strip_prefix("https://")) {
+        (Some(url), _) => url.as_str().trim_end_matches('/').to_owned(),
+        (None, Some(host)) => api_of(host),
+        // On this machine.
+        (None, None) => format!("{}/api/v3", base(args)),
     }
 }
 
@@ -180,6 +181,8 @@ mod tests {
         let hosted = args(&["--organization", "a", "--github-url", "https://github.corp.example/"]);
         assert_eq!(page(&hosted), "https://github.corp.example/organizations/a/settings/apps/new");
         assert_eq!(api_url(&hosted), "https://github.corp.example/api/v3");
+        let resident = args(&["--organization", "a", "--github-url", "https://corp.ghe.com"]);
+        assert_eq!(api_url(&resident), "https://api.corp.ghe.com");
         let public = args(&["--name", "mine"]);
         assert_eq!(
             (page(&public).as_str(), api_url(&public).as_str()),

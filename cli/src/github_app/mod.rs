@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::args::{AppWebhookArgs, CreateAppArgs, GithubAppCommand};
 use crate::error::Error;
 use crate::signals::Signals;
+use crate::tell::tell;
 use files::Kept;
 use page::{Code, MADE, Site};
 
@@ -56,7 +57,7 @@ async fn create(args: &CreateAppArgs) -> Result<(), Error> {
     let secret = (!args.no_webhook).then(|| Kept::make(&args.directory, SECRET)).transpose()?;
     let (codes, mut coming) = mpsc::channel::<Code>(1);
     let (path, state) = (format!("/{}", secret_text()?), secret_text()?);
-    println!("open http://{at}{path} in a browser, and agree to what GitHub shows");
+    tell(format_args!("open http://{at}{path} in a browser, and agree to what GitHub shows"))?;
     let site = Site { action: manifest::page(args), manifest: asked.to_string(), path, state, codes };
 
     let mut connections = JoinSet::new();
@@ -84,8 +85,7 @@ async fn create(args: &CreateAppArgs) -> Result<(), Error> {
     };
     let shown = async { while connections.join_next().await.is_some() {} };
     _ = tokio::time::timeout(LAST_PAGE, shown).await;
-    print!("{}", made?);
-    Ok(())
+    tell(made?.trim_end())
 }
 
 /// Exchanges the code and keeps the secrets; the App, and what to tell then.
@@ -95,15 +95,14 @@ async fn exchanged(
     mut files: Files,
     asked: &Value,
 ) -> Result<(NewApp, String), Error> {
-    const AGAIN: &str = "begin again";
     let deadline = Instant::now() + CALL_LONGEST;
     let app = app_of_manifest(&manifest::api_url(args), code, deadline).await.map_err(|error| {
-        Error::App(format!("{error}; delete the App if GitHub shows it among your Apps, and {AGAIN}"))
+        Error::App(format!("{error}; delete the App if GitHub shows it among your Apps, and begin again"))
     })?;
     let key = files.key.path.display().to_string();
     let lost = |why: &dyn std::fmt::Display| {
         Error::App(format!(
-            "{why}; GitHub tells an App's secrets once, so delete the App ({}) and {key}, and {AGAIN}",
+            "{why}; GitHub tells an App's secrets once, so delete the App ({}) and {key}, and begin again",
             app.page
         ))
     };
@@ -183,14 +182,15 @@ async fn webhook(args: AppWebhookArgs) -> Result<(), Error> {
         _ => Config::load()?.github,
     };
     let url = args.url;
-    let before = GitHub::new(&github).point_webhook(&url, Instant::now() + CALL_LONGEST).await;
-    let before = before.map_err(|error| Error::App(error.to_string()))?;
-    let PointedWebhook { before, events } = before;
+    let pointed = GitHub::new(&github).point_webhook(&url, Instant::now() + CALL_LONGEST).await;
+    let PointedWebhook { before, events } = pointed.map_err(|error| Error::App(error.to_string()))?;
     match before {
-        Some(before) if before == url.as_str() => println!("the App's webhook goes to {url}, as before"),
-        Some(before) => println!("the App's webhook goes to {url}; before, it went to {before}"),
-        None => println!("the App's webhook goes to {url}"),
-    }
+        Some(before) if before == url.as_str() => {
+            tell(format_args!("the App's webhook goes to {url}, as before"))
+        }
+        Some(before) => tell(format_args!("the App's webhook goes to {url}; before, it went to {before}")),
+        None => tell(format_args!("the App's webhook goes to {url}")),
+    }?;
     if !events.iter().any(|event| event == "workflow_job") {
         let why = "the App is not told of workflow jobs: in its settings, make its webhook active and choose that event";
         return Err(Error::App(why.to_owned()));
