@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use crate::secret::SecretSource;
 use mayfly_core::ids::{InstallationId, ProviderName};
 use mayfly_core::policy::Policy;
+
+use crate::secret::SecretSource;
 
 pub use reqwest::Url;
 pub use units::{DURATION, address, duration};

@@ -4,7 +4,7 @@ pub(crate) mod auth;
 pub(crate) mod deliveries;
 pub(crate) mod hooks;
 pub(crate) mod installations;
-pub mod manifests;
+pub(crate) mod manifests;
 pub(crate) mod payload;
 pub(crate) mod repositories;
 pub(crate) mod routes;
