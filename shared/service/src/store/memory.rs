@@ -12,7 +12,7 @@ use mayfly_core::sweep::Asked;
 
 use super::item::{DELIVERY, Item, Reader, delivery_key, expiry, memory_key, moment, number, text};
 use super::write::{Write, Written};
-use super::{COST, Ledger, StoreError, unavailable};
+use super::{Ledger, StoreError};
 
 /// The prefix of the attributes that hold a pool's scope.
 const POOL: &str = "pool#";
@@ -20,6 +20,7 @@ const POOL: &str = "pool#";
 const EMPTIED: &str = "emptied#";
 /// The prefix of the attributes that say which failed deliveries of a hook are settled.
 const SETTLED: &str = "settled#";
+const KEEPING: &str = "keeping the sweep's memory";
 const DISCOVERY: &str = "discovery";
 const ROUND: &str = "discovery_round";
 
@@ -116,22 +117,22 @@ impl Ledger {
         let names = |pool: &PoolName| [format!("{POOL}{pool}"), format!("{EMPTIED}{pool}")];
         let add: Vec<_> = add.iter().collect();
         for some in add.chunks(POOLS_AT_ONCE) {
-            let (mut set, mut remove) = (Vec::new(), Vec::new());
+            let (mut set, mut remove) = (BTreeMap::new(), Vec::new());
             for (pool, known) in some {
                 let [scope, emptied] = names(pool);
-                set.push((scope, text(scope_text(&known.scope))));
+                set.insert(scope, text(scope_text(&known.scope)));
                 match known.emptied {
-                    Some(at) => set.push((emptied, moment(at))),
+                    Some(at) => _ = set.insert(emptied, moment(at)),
                     None => remove.push(emptied),
                 }
             }
-            self.update_memory(set, &remove).await?;
+            self.change_attributes(memory_key(), set, &remove, KEEPING).await?;
         }
         let stays = |pool: &PoolName| add.iter().any(|(added, _)| *added == pool);
         let forget: BTreeSet<&PoolName> = forget.iter().filter(|pool| !stays(pool)).collect();
         for some in forget.into_iter().collect::<Vec<_>>().chunks(POOLS_AT_ONCE) {
             let remove: Vec<String> = some.iter().flat_map(|pool| names(pool)).collect();
-            self.update_memory(Vec::new(), &remove).await?;
+            self.change_attributes(memory_key(), BTreeMap::new(), &remove, KEEPING).await?;
         }
         Ok(())
     }
@@ -177,37 +178,7 @@ impl Ledger {
     }
 
     async fn put_memory(&self, set: BTreeMap<String, AttributeValue>) -> Result<(), StoreError> {
-        self.put_attributes(memory_key(), set, "keeping the sweep's memory").await
-    }
-
-    /// Sets attributes and removes others, in one update.
-    async fn update_memory(
-        &self,
-        set: Vec<(String, AttributeValue)>,
-        remove: &[String],
-    ) -> Result<(), StoreError> {
-        let sets: Vec<String> = (0..set.len()).map(|place| format!("#n{place} = :v{place}")).collect();
-        let removes: Vec<String> = (0..remove.len()).map(|place| format!("#r{place}")).collect();
-        let clause = |word: &str, parts: &[String]| {
-            if parts.is_empty() { String::new() } else { format!("{word} {} ", parts.join(", ")) }
-        };
-        let update = format!("{}{}", clause("SET", &sets), clause("REMOVE", &removes));
-        let mut request = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(memory_key()))
-            .update_expression(update.trim_end())
-            .return_consumed_capacity(COST);
-        for (place, (name, value)) in set.into_iter().enumerate() {
-            request = request
-                .expression_attribute_names(format!("#n{place}"), name)
-                .expression_attribute_values(format!(":v{place}"), value);
-        }
-        for (place, name) in remove.iter().enumerate() {
-            request = request.expression_attribute_names(format!("#r{place}"), name);
-        }
-        self.send_update(request).await.map(|_| ()).map_err(unavailable("keeping the sweep's memory"))
+        self.put_attributes(memory_key(), set, KEEPING).await
     }
 }
 

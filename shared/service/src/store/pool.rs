@@ -182,17 +182,35 @@ impl Ledger {
         set: BTreeMap<String, AttributeValue>,
         doing: &'static str,
     ) -> Result<(), StoreError> {
-        if set.is_empty() {
+        self.change_attributes(key, set, &[], doing).await
+    }
+
+    /// The same, and takes others away, in one update.
+    pub(super) async fn change_attributes(
+        &self,
+        key: Item,
+        set: BTreeMap<String, AttributeValue>,
+        remove: &[String],
+        doing: &'static str,
+    ) -> Result<(), StoreError> {
+        let sets: Vec<String> = (0..set.len()).map(|place| format!("#n{place} = :v{place}")).collect();
+        let removes: Vec<String> = (0..remove.len()).map(|place| format!("#r{place}")).collect();
+        let clauses = [("SET", sets), ("REMOVE", removes)].into_iter().filter(|(_, parts)| !parts.is_empty());
+        let clauses: Vec<String> =
+            clauses.map(|(word, parts)| format!("{word} {}", parts.join(", "))).collect();
+        if clauses.is_empty() {
             return Ok(());
         }
-        let sets: Vec<String> = (0..set.len()).map(|place| format!("#n{place} = :v{place}")).collect();
         let mut request = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key))
-            .update_expression(format!("SET {}", sets.join(", ")))
+            .update_expression(clauses.join(" "))
             .return_consumed_capacity(COST);
+        for (place, name) in remove.iter().enumerate() {
+            request = request.expression_attribute_names(format!("#r{place}"), name);
+        }
         for (place, (name, value)) in set.into_iter().enumerate() {
             request = request
                 .expression_attribute_names(format!("#n{place}"), name)
