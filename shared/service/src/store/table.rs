@@ -22,8 +22,10 @@ pub enum CreateTable {
 }
 
 /// How often, and how far apart, a new table is asked whether it is ready.
-const READY_CHECKS: u32 = 120;
+const READY_CHECKS: u32 = 60;
 const READY_PAUSE: Duration = Duration::from_millis(500);
+/// Its backups become ready later than the table.
+const BACKUP_CHECKS: u32 = 120;
 
 /// Makes the table: partition key `pk`, sort key `sk`, TTL `expires_at`, billed by request, no index; protected against
 /// deletion, and restorable to any moment of the last 35 days.
@@ -55,7 +57,7 @@ async fn back_up(client: &Client, table: &str) -> Result<(), StoreError> {
     const DOING: &str = "switching the table's point-in-time recovery on";
     let build = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
     let wanted = build.map_err(|error| failed(DOING, &error))?;
-    for left in (0..READY_CHECKS).rev() {
+    for left in (0..BACKUP_CHECKS).rev() {
         let request = client.update_continuous_backups().table_name(table);
         let error = match request.point_in_time_recovery_specification(wanted.clone()).send().await {
             Ok(_) => return Ok(()),
@@ -133,7 +135,7 @@ async fn ready(client: &Client, table: &str) -> Result<(), StoreError> {
     }
     Err(StoreError::Unavailable {
         doing: "creating the table",
-        why: "it did not become active in a minute".to_owned(),
+        why: "it did not become active in 30 s".to_owned(),
     })
 }
 
