@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use simulator::{HappeningKind, VmView, World};
 
-use crate::plot::Plot;
+use crate::plot::{POOL, Plot, TABLE};
 use crate::sights::{all_over, deleted_by_call, idle_runners, is_over, our_vms, when};
 use crate::stage::Stage;
 
@@ -112,5 +113,29 @@ async fn a_pool_that_is_no_longer_kept_warm_cools_down() {
     stage.two_stand_ready().await;
     stage.reconfigure(|plot| plot.pools[0].min_runners = 0).await;
     stage.sweep_until("none stands ready", |world, _| our_vms(world).is_empty()).await;
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_pool_is_served_although_the_sweeps_memory_cannot_be_read() {
+    let stage = Stage::set(warm(4)).await;
+    let client = stage.dynamodb().await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let spoil = client
+        .put_item()
+        .table_name(TABLE)
+        .item("pk", text("deployment"))
+        .item("sk", text("sweep"))
+        .item("pool#another", text("planet:mars"));
+    spoil.send().await.unwrap();
+    let report = stage.sweep().await;
+    assert!(report["failed_sources"].to_string().contains("pool#another"), "{report:#}");
+    stage.two_stand_ready().await;
+    // Mended by a person, it tells of the pool that came meanwhile.
+    let mend = client.update_item().table_name(TABLE).key("pk", text("deployment")).key("sk", text("sweep"));
+    let mend = mend.update_expression("REMOVE #wrong").expression_attribute_names("#wrong", "pool#another");
+    mend.send().await.unwrap();
+    let memory = stage.ledger.memory().await.unwrap();
+    assert!(memory.pools.keys().any(|pool| pool.as_str() == POOL), "{memory:?}");
     stage.curtain().await;
 }

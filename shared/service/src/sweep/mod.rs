@@ -39,7 +39,9 @@ impl Mayfly {
         let mut plan = plan(&Policy { timing, ..self.policy.clone() }, &seen.world);
         let mut report = Report::of(&self.policy, &seen.world, &plan);
         report.failed_sources = seen.failed;
-        let known = self.keeps(seen.memory.as_ref(), &seen.world, &plan, &mut report.failed_sources).await;
+        let known = self
+            .note_for_the_next(seen.memory.as_ref(), &seen.world, &plan, &mut report.failed_sources)
+            .await;
         let planned = plan.steps.len();
         // Nothing is taken in a pool of which nobody would know; what is left out is postponed.
         let is_known = |step: &Step| step.pool.as_ref().is_none_or(|pool| known.contains(pool));

@@ -19,8 +19,8 @@ use crate::store::{KnownPool, Memory, StoreError};
 const WATCHED: Duration = Duration::from_secs(24 * 3600);
 
 impl Mayfly {
-    /// Keeps what the next sweep has to know; the pools of which that one will.
-    pub(super) async fn keeps(
+    /// Writes down what the next sweep has to know; the pools of which it will.
+    pub(super) async fn note_for_the_next(
         &self,
         memory: Option<&Memory>,
         world: &World,
@@ -30,19 +30,20 @@ impl Mayfly {
         // One that says how far its slots reach was made known before it said so.
         let says = world.pools.iter().filter(|ledger| ledger.state.limit.is_some());
         let mut known: BTreeSet<PoolName> = says.map(|ledger| ledger.pool.clone()).collect();
-        let Some(memory) = memory else {
-            // What cannot be read can still be written: a new pool is not to wait until somebody has mended the rest.
-            let new = self.policy.pools.iter().filter(|pool| !known.contains(&pool.name));
-            let new: BTreeMap<_, _> =
-                new.map(|pool| (pool.name.clone(), KnownPool::in_use(&pool.scope))).collect();
-            if !new.is_empty() && self.ledger.remember_pools(&new, &[]).await.is_ok() {
-                known.extend(new.into_keys());
+        let noted = match memory {
+            Some(memory) => {
+                known.extend(memory.pools.keys().cloned());
+                let noted = self.remember_what_was_seen(memory, world, plan).await;
+                noted.map(|()| world.pools.iter().map(|ledger| ledger.pool.clone()).collect::<Vec<_>>())
             }
-            return known;
+            // What cannot be read can still be written: a new pool is not to wait until somebody has mended the rest.
+            None => {
+                let new = new_pools(&self.policy.pools, &world.pools);
+                self.ledger.remember_pools(&new, &[]).await.map(|()| new.into_keys().collect())
+            }
         };
-        known.extend(memory.pools.keys().cloned());
-        match self.remember_what_was_seen(memory, world, plan).await {
-            Ok(()) => known.extend(world.pools.iter().map(|ledger| ledger.pool.clone())),
+        match noted {
+            Ok(pools) => known.extend(pools),
             Err(error) => failed.push(Source::failed("the sweep's memory".to_owned(), &error)),
         }
         known
@@ -92,6 +93,14 @@ impl Mayfly {
     }
 }
 
+/// The configured pools that were read, and that no sweep has seen before. Of one that was not read nobody can say where its
+/// runners are.
+fn new_pools(configured: &[Pool], read: &[PoolLedger]) -> BTreeMap<PoolName, KnownPool> {
+    let unseen = read.iter().filter(|ledger| ledger.state.limit.is_none());
+    let pools = unseen.filter_map(|ledger| configured.iter().find(|pool| pool.name == ledger.pool));
+    pools.map(|pool| (pool.name.clone(), KnownPool::in_use(&pool.scope))).collect()
+}
+
 fn is_empty(ledger: &PoolLedger) -> bool {
     ledger.slots.is_empty() && ledger.waiting.is_empty()
 }
@@ -108,7 +117,43 @@ fn removed_pool(known: Option<&KnownPool>, scope: &Scope, empty: bool, now: Time
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mayfly_core::gate::PoolState;
     use mayfly_core::ids::Account;
+    use mayfly_core::labels::Labels;
+    use mayfly_core::policy::Platform;
+    use std::num::NonZeroU16;
+
+    #[test]
+    fn of_pools_that_were_read_those_that_no_sweep_has_seen_are_new() {
+        let scope = Scope::Organization(Account::new("shader-slang").unwrap());
+        let name = |name: &str| PoolName::new(name).unwrap();
+        let pool = |called: &str| Pool {
+            name: name(called),
+            labels: Labels::new(["gpu"]),
+            scope: scope.clone(),
+            repositories: Vec::new(),
+            runner_group: "default".into(),
+            platform: Platform::Linux,
+            max_runners: NonZeroU16::MIN,
+            min_runners: 0,
+            boot_timeout: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
+            max_lifetime: Duration::ZERO,
+            placements: Vec::new(),
+        };
+        let read = |called: &str, limit| PoolLedger {
+            pool: name(called),
+            slots: Vec::new(),
+            unreadable: BTreeSet::new(),
+            waiting: Vec::new(),
+            asked: BTreeMap::new(),
+            state: PoolState { limit, ..PoolState::default() },
+        };
+        let configured = ["new", "seen", "not-read"].map(pool);
+        let ledgers = [read("new", None), read("seen", Some(1)), read("removed", None)];
+        let expected = BTreeMap::from([(name("new"), KnownPool::in_use(&scope))]);
+        assert_eq!(new_pools(&configured, &ledgers), expected);
+    }
 
     #[test]
     fn a_removed_pool_is_known_until_it_has_been_empty_for_a_day() {
