@@ -361,3 +361,12 @@ fn while_github_cannot_be_asked_a_slow_warm_runner_is_not_doubled_by_every_sweep
     world.runners.insert(scope(), unknown());
     assert_eq!(actions_with(linux(1, 10), &world), NONE, "it may still come up");
 }
+
+#[test]
+fn what_takes_a_free_slot_or_says_how_far_slots_reach_is_told_from_what_repairs() {
+    let (slot, index) = (slot(0, 1, busy()), SlotIndex(0));
+    let takes = [serve(0, waiting(1, 0)), Action::Warm { index }, Action::Limit { limit: 1 }];
+    assert!(takes.iter().all(Action::takes));
+    let repairs = [Action::Delete { slot }, Action::Requeue { job: JobId(1) }, Action::Recover];
+    assert!(!repairs.iter().any(Action::takes));
+}
