@@ -92,6 +92,12 @@ pub fn answered(inner: &mut Inner, by: Invocation, source: Option<&Source>) {
 
 /// I9: a sweep that could not read a source is about to delete something that is of use.
 pub fn about_to(inner: &mut Inner, now: Timestamp, by: Invocation, request: &Request) {
+    if request.api == Api::GitHub
+        && request.method == Method::Delete
+        && let Some((_, name)) = subject(inner, request)
+    {
+        inner.let_go.insert(name);
+    }
     let Some(sources) = inner.sources.get(&by) else { return };
     let ends = request.method == Method::Delete || request.path.ends_with("/status/stop");
     if !ends || sources.read.values().all(|read| *read) {
@@ -110,9 +116,10 @@ pub fn about_to(inner: &mut Inner, now: Timestamp, by: Invocation, request: &Req
     if !is_useful {
         return;
     }
-    // Where a person drained the pool, a spare runner goes by that, and GitHub has been asked to let it go.
+    // Where a person drained the pool, a spare runner goes by that, after GitHub has let it go.
     let is_registered = inner.world.runners().iter().any(|runner| runner.name == name);
-    if !is_registered && inner.drained.iter().any(|pool| is_of(&name, pool)) {
+    let has_gone = inner.let_go.contains(&name) && !is_registered;
+    if has_gone && inner.drained.iter().any(|pool| is_of(&name, pool)) {
         return;
     }
     let concerns = |source: &&Source| match source {

@@ -120,6 +120,7 @@ impl<'a> Director<'a> {
             coverage: Coverage::default(),
             warm: warm(plan),
             drained: BTreeSet::new(),
+            let_go: BTreeSet::new(),
             sources: BTreeMap::new(),
             broken: None,
             notes: is_noted.then(Vec::new),

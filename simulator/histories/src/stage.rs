@@ -46,6 +46,8 @@ pub struct Inner {
     pub warm: BTreeMap<&'static str, usize>,
     /// Pools that were ever drained.
     pub drained: BTreeSet<String>,
+    /// Runners that GitHub was asked to let go while they were not busy.
+    pub let_go: BTreeSet<String>,
     /// What each sweep could not read.
     pub sources: BTreeMap<Invocation, Sources>,
     /// The first promise that was seen broken.
