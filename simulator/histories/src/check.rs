@@ -8,7 +8,7 @@ use std::fmt;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use simulator::{Api, JobState, JobView, Method, Request, VmId};
+use simulator::{Api, HappeningKind, JobState, JobView, Method, Request, VmId};
 
 use crate::configure::{DEPLOYMENT, PoolNow};
 use crate::stage::{Inner, Invocation};
@@ -90,6 +90,16 @@ pub fn answered(inner: &mut Inner, by: Invocation, source: Option<&Source>) {
     }
 }
 
+/// Whether GitHub was asked to let a runner go and did, or never had it.
+fn has_left(inner: &Inner, name: &str) -> bool {
+    let was_registered = || {
+        let mut history = inner.world.history().iter();
+        history.any(|each| each.kind == HappeningKind::RunnerRegistered && each.text.contains(name))
+    };
+    let is_registered = inner.world.runners().iter().any(|runner| runner.name == name);
+    !is_registered && (inner.let_go.contains(name) || !was_registered())
+}
+
 /// I9: a sweep that could not read a source is about to delete something that is of use.
 pub fn about_to(inner: &mut Inner, now: Timestamp, by: Invocation, request: &Request) {
     if request.api == Api::GitHub
@@ -117,9 +127,7 @@ pub fn about_to(inner: &mut Inner, now: Timestamp, by: Invocation, request: &Req
         return;
     }
     // Where a person drained the pool, a spare runner goes by that, after GitHub has let it go.
-    let is_registered = inner.world.runners().iter().any(|runner| runner.name == name);
-    let has_gone = inner.let_go.contains(&name) && !is_registered;
-    if has_gone && inner.drained.iter().any(|pool| is_of(&name, pool)) {
+    if inner.drained.iter().any(|pool| is_of(&name, pool)) && has_left(inner, &name) {
         return;
     }
     let concerns = |source: &&Source| match source {
