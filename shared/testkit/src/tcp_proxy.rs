@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -20,6 +22,8 @@ pub enum Link {
     Cut,
     /// Accepts connections but passes nothing on in either direction, until it is set otherwise.
     Blackhole,
+    /// Passes everything on, each answer so much later: what comes from the server after something was sent to it.
+    Slow(Duration),
     /// Resets each connection once this many more bytes went from client to server.
     CutAfterSent(u64),
     /// Resets each connection once this many more bytes went from server to client. With 0 requests get through and
@@ -123,8 +127,9 @@ async fn carry_both(
     let _ = server.set_nodelay(true);
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let up = pump(from_client, to_server, Direction::Sent, link.clone(), tap.clone());
-    let down = pump(from_server, to_client, Direction::Received, link, tap);
+    let asked = AtomicBool::new(false);
+    let up = pump((from_client, to_server), Direction::Sent, link.clone(), tap.clone(), &asked);
+    let down = pump((from_server, to_client), Direction::Received, link, tap, &asked);
     tokio::pin!(up, down);
     // One direction may end in good order while the other goes on; a break ends both.
     tokio::select! {
@@ -145,13 +150,13 @@ enum PumpEnd {
     Broken,
 }
 
-/// Carries one direction.
+/// Carries one direction. `asked` is set while something was sent of whose answer nothing has come yet.
 async fn pump(
-    mut from: ReadHalf<'_>,
-    mut to: WriteHalf<'_>,
+    (mut from, mut to): (ReadHalf<'_>, WriteHalf<'_>),
     direction: Direction,
     mut link: watch::Receiver<Setting>,
     tap: Option<Arc<dyn Tap>>,
+    asked: &AtomicBool,
 ) -> PumpEnd {
     let mut buffer = vec![0; 16 * 1024];
     let mut setting = *link.borrow();
@@ -171,6 +176,17 @@ async fn pump(
             return PumpEnd::Finished;
         }
         let passed = left.map_or(read, |left| usize::try_from(left).unwrap_or(usize::MAX).min(read));
+        match direction {
+            Direction::Sent => asked.store(true, Ordering::Relaxed),
+            Direction::Received => {
+                let is_first = asked.swap(false, Ordering::Relaxed);
+                if let Link::Slow(by) = setting.link
+                    && is_first
+                {
+                    tokio::time::sleep(by).await;
+                }
+            }
+        }
         // Before it is passed on: whoever has an answer finds it counted.
         match (&tap, direction) {
             (Some(tap), Direction::Sent) => tap.sent(&buffer[..passed]),
@@ -193,7 +209,12 @@ fn allowance(link: Link, direction: Direction) -> Option<u64> {
         (Link::CutAfterSent(bytes), Direction::Sent)
         | (Link::CutAfterReceived(bytes), Direction::Received) => Some(bytes),
         (
-            Link::Open | Link::Cut | Link::Blackhole | Link::CutAfterSent(_) | Link::CutAfterReceived(_),
+            Link::Open
+            | Link::Cut
+            | Link::Blackhole
+            | Link::Slow(_)
+            | Link::CutAfterSent(_)
+            | Link::CutAfterReceived(_),
             Direction::Sent | Direction::Received,
         ) => None,
     }

@@ -96,6 +96,24 @@ async fn a_table_can_be_cut_held_up_and_opened_again() {
 }
 
 #[tokio::test]
+async fn over_a_slow_connection_each_answer_comes_later_once() {
+    let table = EmbeddedTable::start().unwrap();
+    create(&table).await;
+    let kept = reqwest::Client::new();
+    request(&kept, &table, "PutItem", &put("a")).await.unwrap();
+    let later = Duration::from_secs(1);
+    table.set_link(Link::Slow(later));
+    let begun = std::time::Instant::now();
+    for pk in ["b", "c"] {
+        request(&kept, &table, "PutItem", &put(pk)).await.unwrap();
+    }
+    let took = begun.elapsed();
+    assert!(took >= 2 * later && took < 4 * later, "{took:?}");
+    table.set_link(Link::Open);
+    assert_eq!(count(&table).await, 3);
+}
+
+#[tokio::test]
 async fn a_request_can_take_effect_while_its_answer_is_lost() {
     let table = EmbeddedTable::start().unwrap();
     create(&table).await;

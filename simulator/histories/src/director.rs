@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use mayfly_service::config::Config;
 use mayfly_service::simulation::{Outside, set_secret};
 use mayfly_service::sweep::Report;
-use simulator::{JobId, World};
+use simulator::{Happening, JobId, Settings, World};
 use simulator_table::Table;
 
 use crate::chance::Chance;
@@ -64,17 +64,26 @@ pub struct Director<'a> {
 
 /// Plays a plan. With `is_noted`, the outcome has the whole timeline.
 pub fn play(plan: &Plan, is_noted: bool) -> Outcome {
+    play_in(plan, is_noted, |_| {}).0
+}
+
+/// The same in a world that is different in some way, and what happened there.
+pub fn play_in(plan: &Plan, is_noted: bool, differ: impl FnOnce(&mut Settings)) -> (Outcome, Vec<Happening>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     match runtime {
-        Ok(runtime) => runtime.block_on(Box::pin(play_on(plan, is_noted))),
-        Err(error) => Outcome::unplayed(format!("no runtime: {error}")),
+        Ok(runtime) => runtime.block_on(Box::pin(play_on(plan, is_noted, differ))),
+        Err(error) => (Outcome::unplayed(format!("no runtime: {error}")), Vec::new()),
     }
 }
 
-async fn play_on(plan: &Plan, is_noted: bool) -> Outcome {
-    let mut director = match Director::new(plan, is_noted).await {
+async fn play_on(
+    plan: &Plan,
+    is_noted: bool,
+    differ: impl FnOnce(&mut Settings),
+) -> (Outcome, Vec<Happening>) {
+    let mut director = match Director::new(plan, is_noted, differ).await {
         Ok(director) => director,
-        Err(why) => return Outcome::unplayed(why),
+        Err(why) => return (Outcome::unplayed(why), Vec::new()),
     };
     let end = after(director.stage.began(), Duration::from_secs(u64::from(plan.seconds)));
     let mut acts = plan.acts.iter().peekable();
@@ -98,10 +107,12 @@ async fn play_on(plan: &Plan, is_noted: bool) -> Outcome {
 }
 
 impl<'a> Director<'a> {
-    async fn new(plan: &'a Plan, is_noted: bool) -> Result<Self, String> {
+    async fn new(plan: &'a Plan, is_noted: bool, differ: impl FnOnce(&mut Settings)) -> Result<Self, String> {
         let began = Timestamp::from_second(BEGAN).unwrap_or(Timestamp::UNIX_EPOCH);
         let mut chance = Chance::new(plan.seed);
-        let mut world = World::new(configure::settings(&plan.shape, chance.bits()), began);
+        let mut settings = configure::settings(&plan.shape, chance.bits());
+        differ(&mut settings);
+        let mut world = World::new(settings, began);
         world.webhook_url = "https://abc.lambda-url.us-east-1.on.aws/webhook".to_owned();
         crate::troubles::set(&mut world.faults, &plan.troubles);
         let (access, webhook_url) = (world.access.clone(), world.webhook_url.clone());
@@ -286,7 +297,7 @@ fn is_shared_lab(plan: &Plan) -> bool {
 }
 
 impl Director<'_> {
-    fn outcome(self) -> Outcome {
+    fn outcome(self) -> (Outcome, Vec<Happening>) {
         let stage = self.stage.clone();
         let simulated = Duration::try_from(stage.now().duration_since(stage.began())).unwrap_or_default();
         drop(self);
@@ -313,6 +324,7 @@ impl Director<'_> {
             );
             notes.sort_by_key(|note| note.time);
         }
-        Outcome { broken: inner.broken.take(), coverage, simulated, digest: digest.0, notes }
+        let happened = inner.world.take_history();
+        (Outcome { broken: inner.broken.take(), coverage, simulated, digest: digest.0, notes }, happened)
     }
 }

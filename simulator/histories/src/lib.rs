@@ -33,6 +33,6 @@ pub mod shrink;
 mod stage;
 mod troubles;
 
-pub use director::play;
+pub use director::{play, play_in};
 pub use outcome::Outcome;
 pub use plan::Plan;

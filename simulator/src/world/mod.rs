@@ -133,6 +133,11 @@ impl World {
         &self.history
     }
 
+    /// The same, taken out: for whoever is done with the world.
+    pub fn take_history(&mut self) -> Vec<Happening> {
+        std::mem::take(&mut self.history)
+    }
+
     /// How often an endpoint was called, such as `gcp.insert`.
     pub fn calls_of(&self, endpoint: &str) -> u64 {
         self.calls.get(endpoint).copied().unwrap_or_default()

@@ -1,0 +1,88 @@
+//! From the start of the process to its first answer, beside the least that a function can be.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mayfly_testkit::delivery::{Delivery, WorkflowJob};
+use mayfly_testkit::lambda::{End, Event, EventKind, Function};
+use serde_json::Value;
+
+use crate::Error;
+use crate::measure::{cpu_of_threads, median};
+use crate::rig::{LABELS, Programs, REPOSITORY, Rig, Shape};
+
+/// What a start costs; medians.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    /// From the start of the process to its first answer.
+    pub to_answer: Duration,
+    /// From the start of the process until it waits for its first event.
+    pub to_ready: Duration,
+    /// Processor time until then.
+    pub cpu_to_ready: Duration,
+    /// The most memory resident, after the first invocation.
+    pub memory: u64,
+}
+
+/// A delivery of a real size, of a job that nobody has heard of.
+pub fn queued(rig: &Rig, id: u64) -> Value {
+    let job = WorkflowJob::new(id, REPOSITORY, &LABELS).created_at(Timestamp::now()).queued();
+    Delivery::workflow_job(&format!("delivery-{id}"), &job, rig.secret()).request().event()
+}
+
+/// Both, alternating, so many times each: the webhook's function, and the other.
+pub async fn side_by_side(programs: &Programs, times: usize) -> Result<[Start; 2], Error> {
+    let rig = Rig::set(Shape::of(9_999)).await?;
+    let (mut webhook, mut hello) = (Vec::new(), Vec::new());
+    for time in 0..times {
+        let event = queued(&rig, 1_000 + time as u64);
+        hello.push(once(&rig, &programs.hello, event.clone()).await?);
+        webhook.push(once(&rig, &programs.webhook, event).await?);
+    }
+    Ok([of_all(&webhook), of_all(&hello)])
+}
+
+async fn once(rig: &Rig, program: &Path, event: Value) -> Result<Start, Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::Set(format!("{}: {error}", program.display()));
+    let function = Function::start(rig.launch(program)).await.map_err(|error| failed(&error))?;
+    // It is frozen now, and has done nothing else yet.
+    let gone = || failed(&"the process has gone");
+    let cpu_to_ready = cpu_of_threads(function.pid().ok_or_else(gone)?);
+    let to_ready = ready_after(&function).ok_or_else(gone)?;
+    let invocation = function.invoke(event).await.map_err(|error| failed(&error))?;
+    invocation.response.as_ref().map_err(|error| failed(&error.message))?;
+    if invocation.finished().await != End::Frozen {
+        return Err(failed(&"it did not come to its end"));
+    }
+    Ok(Start {
+        // What lies between is the emulation's own: stopping the process, and waking it.
+        to_answer: to_ready + invocation.answered_after,
+        to_ready,
+        cpu_to_ready,
+        memory: function.peak_memory_bytes().ok_or_else(gone)?,
+    })
+}
+
+/// From the start of the process until all of it waits for an event.
+fn ready_after(function: &Function) -> Option<Duration> {
+    let events = function.events();
+    let started = events.iter().find(|event| matches!(event.kind, EventKind::Started { .. }))?;
+    let frozen = events.iter().position(|event| event.kind == EventKind::Frozen)?;
+    let waits =
+        |event: &&Event| matches!(event.kind, EventKind::RuntimeWaits | EventKind::ExtensionWaits { .. });
+    let ready = events[..frozen].iter().rfind(waits)?;
+    Some(ready.at.duration_since(started.at))
+}
+
+fn of_all(starts: &[Start]) -> Start {
+    let middle = |part: fn(&Start) -> Duration| median(&starts.iter().map(part).collect::<Vec<_>>());
+    let mut memory: Vec<u64> = starts.iter().map(|start| start.memory).collect();
+    memory.sort_unstable();
+    Start {
+        to_answer: middle(|start| start.to_answer),
+        to_ready: middle(|start| start.to_ready),
+        cpu_to_ready: middle(|start| start.cpu_to_ready),
+        memory: memory.get(memory.len() / 2).copied().unwrap_or_default(),
+    }
+}
