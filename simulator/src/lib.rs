@@ -39,6 +39,7 @@ pub use world::jobs::{Conclusion, JobSpec, JobState, JobStatus};
 pub use world::lab::{GuestOs, Lab, Node, Storage, Template};
 pub use world::people::BusyRunner;
 pub use world::request::{Api, Body, Method, Reply, Request, Response, Ticket};
+pub use world::rights::Rights;
 pub use world::settings::{
     GroupVisibility, InstanceTemplate, PoolLimit, QuotaRefusal, Repository, RunnerGroup, Settings, Timing,
     Zone,

@@ -63,6 +63,8 @@ pub enum Making {
     HandedOver {
         /// The registration at GitHub.
         runner_id: RunnerId,
+        /// When that was made, where it is known.
+        registered_at: Option<Timestamp>,
         /// The lease of whoever handed it over.
         held: Timestamp,
     },
@@ -104,7 +106,7 @@ impl Making {
                 let machine = slot.phase.machine().cloned();
                 Ok(Phase::Deleting { machine, since: now, watched_until: None })
             }
-            Self::HandedOver { runner_id, held } if is_held(*held) => {
+            Self::HandedOver { runner_id, held, .. } if is_held(*held) => {
                 let Some(Machine { vm, .. }) = slot.phase.machine().cloned() else { return Err(refused) };
                 let machine = Machine { vm, runner_id: Some(*runner_id) };
                 Ok(Phase::Booting { machine, since: now })

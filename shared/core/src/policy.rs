@@ -229,6 +229,17 @@ impl RepositoryPattern {
         (shaped && pattern.matches('/').count() <= 1).then(|| Self(pattern.to_lowercase()))
     }
 
+    /// The pattern as it is kept, in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it can be one repository only, and which: that of `owner` where it names no other's.
+    pub fn only(&self, owner: &str) -> Option<Repository> {
+        let name = if self.0.contains('/') { self.0.clone() } else { format!("{owner}/{}", self.0) };
+        if self.0.contains('*') { None } else { Repository::new(name).ok() }
+    }
+
     /// Whether the repository is meant.
     pub fn matches(&self, repository: &Repository) -> bool {
         let text = if self.0.contains('/') { repository.as_str() } else { repository.name() };

@@ -23,8 +23,20 @@ pub struct Slot {
     pub displaced: Option<JobId>,
     /// When the slot was taken.
     pub reserved_at: Timestamp,
+    /// When its runner came how far, for whoever asks later.
+    pub way: Way,
     /// How far its runner is.
     pub phase: Phase,
+}
+
+/// When a runner came how far, as far as its phase does not say so itself: for people, and the basis of no decision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Way {
+    /// When GitHub had registered it, and given its JIT config.
+    pub registered_at: Option<Timestamp>,
+    /// When the provider had accepted the create of its VM, or the guest had all that it needs, where the runner was
+    /// seen to stand idle since.
+    pub made_at: Option<Timestamp>,
 }
 
 /// What a runner is for.
@@ -141,6 +153,8 @@ pub enum SlotEvent {
         vm: VmPlace,
         /// Its runner, which was registered before.
         runner_id: RunnerId,
+        /// When that was, where it is known.
+        registered_at: Option<Timestamp>,
     },
     /// The place took the create, and then came to no VM: it is to be tried again, or elsewhere.
     Unplaced {
@@ -283,7 +297,14 @@ impl Phase {
 impl Slot {
     /// A slot just taken.
     pub fn reserved(runner: RunnerName, purpose: Purpose, now: Timestamp) -> Self {
-        Self { runner, purpose, displaced: None, reserved_at: now, phase: Phase::Reserved }
+        Self {
+            runner,
+            purpose,
+            displaced: None,
+            reserved_at: now,
+            way: Way::default(),
+            phase: Phase::Reserved,
+        }
     }
 
     /// Since when it is in its phase.
@@ -305,7 +326,7 @@ impl Slot {
         }
         let machine = self.phase.machine().cloned();
         let (purpose, phase) = match event {
-            SlotEvent::Placed { vm, runner_id } => {
+            SlotEvent::Placed { vm, runner_id, .. } => {
                 let machine = Machine { vm: vm.clone(), runner_id: Some(*runner_id) };
                 (self.purpose, Phase::Booting { machine, since: now })
             }
@@ -349,7 +370,24 @@ impl Slot {
             | SlotEvent::Retired
             | SlotEvent::Watched { .. } => self.displaced,
         };
-        Ok(Slot { purpose, displaced, phase, ..self.clone() })
+        Ok(Slot { purpose, displaced, way: self.way_after(event), phase, ..self.clone() })
+    }
+
+    /// When its runner came how far, after an event.
+    fn way_after(&self, event: &SlotEvent) -> Way {
+        match event {
+            SlotEvent::Placed { registered_at, .. } => Way { registered_at: *registered_at, made_at: None },
+            SlotEvent::Making(Making::HandedOver { registered_at, .. }) => {
+                Way { registered_at: *registered_at, made_at: None }
+            }
+            SlotEvent::Unplaced { .. } => Way::default(),
+            SlotEvent::Online => Way { made_at: Some(self.since()), ..self.way },
+            SlotEvent::Making(_)
+            | SlotEvent::Started { .. }
+            | SlotEvent::Ended
+            | SlotEvent::Retired
+            | SlotEvent::Watched { .. } => self.way,
+        }
     }
 
     /// In which phases GitHub's list of runners can tell something new by saying that a runner is busy. A slot before

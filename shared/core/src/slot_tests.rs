@@ -26,7 +26,7 @@ one_of_each! { all_phases: Slot =
 }
 
 one_of_each! { all_events: SlotEvent =
-    SlotEvent::Placed { .. } => SlotEvent::Placed { vm: machine().vm, runner_id: RunnerId(5) },
+    SlotEvent::Placed { .. } => SlotEvent::Placed { vm: machine().vm, runner_id: RunnerId(5), registered_at: Some(at(4)) },
     SlotEvent::Unplaced { held: None, .. } => unplaced(None),
     SlotEvent::Unplaced { held: Some(_), .. } => unplaced(Some(at(5))),
     SlotEvent::Making(Making::Step { held: None, .. }) => making(None),
@@ -65,7 +65,11 @@ fn making(held: Option<Timestamp>) -> SlotEvent {
 }
 
 fn handed_over(held: i64) -> SlotEvent {
-    SlotEvent::Making(Making::HandedOver { runner_id: RunnerId(5), held: at(held) })
+    SlotEvent::Making(Making::HandedOver {
+        runner_id: RunnerId(5),
+        registered_at: Some(at(4)),
+        held: at(held),
+    })
 }
 
 /// Every phase against every event: what follows, or `-` where it is refused.

@@ -1,15 +1,15 @@
 //! Waiting jobs get slots: free ones, spare runners, and those whose VM is gone.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mayfly_core::candidates::gaps;
+use mayfly_core::candidates::{gaps, scattered, start};
 use mayfly_core::event::Change;
 use mayfly_core::ids::{JobId, SlotIndex};
 use mayfly_core::job::{JobState, Moment, Waiting};
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Phase, Purpose, Slot, later};
+use mayfly_core::telling::Step;
 
 use crate::clock;
 use crate::errand::Want;
@@ -32,28 +32,31 @@ pub(crate) struct Look {
 
 /// A pool of up to this many slots is looked at as a whole: about 16 KB, 2 read units.
 const WHOLE_POOL_MOST: u16 = 64;
-/// A larger one is probed at random places with growing samples, until one shows a free slot. A pool in which none
-/// does is as good as full: its next free slot goes to the queue anyway. 2 read units in all.
-const PROBES: [usize; 2] = [16, 32];
+/// A larger one is probed at random places with growing samples, until one shows a free slot: 2 read units in all.
+const PROBES: [u16; 2] = [16, 32];
+/// The only job of a queue looks at so many, since nobody else would find it a slot before the next sweep. Of a pool
+/// that has a hundredth of its slots free, it then overlooks all of them once in two hundred times. 16 read units.
+const LAST_LOOK: [u16; 1] = [512];
 
 impl Mayfly {
     /// Looks for slots that a job could take, at a cost that does not depend on the pool's size.
     pub(crate) async fn look(&self, pool: &Pool) -> Result<Look, StoreError> {
+        self.look_at(pool, &PROBES).await
+    }
+
+    /// Looks at so many slots, anywhere in the pool, and then at so many, until something is found.
+    async fn look_at(&self, pool: &Pool, sizes: &[u16]) -> Result<Look, StoreError> {
         let max = pool.max_runners;
-        let probes: Vec<(SlotIndex, usize)> = if max.get() <= WHOLE_POOL_MOST {
-            vec![(SlotIndex(0), usize::from(max.get()))]
-        } else {
-            PROBES
-                .into_iter()
-                .map(|size| (SlotIndex((crate::random::bits() % u64::from(max.get())) as u16), size))
-                .collect()
-        };
+        let whole = [max.get()];
+        let sizes = if max.get() <= WHOLE_POOL_MOST { &whole } else { sizes };
         let mut look = Look::default();
-        for (start, size) in probes {
+        for &size in sizes {
+            let start = start(size, max, crate::random::bits());
             // One more than is there, so that a sample that holds all of them is known to.
-            let slots = self.ledger.sample(&pool.name, start, size + 1).await?;
+            let limit = usize::from(size) + 1;
+            let slots = self.ledger.sample(&pool.name, start, limit).await?;
             let taken: Vec<SlotIndex> = slots.iter().map(|slot| slot.runner.slot()).collect();
-            look.free = gaps(start, &taken, size + 1, max);
+            look.free = gaps(start, &taken, limit, max);
             look.sort(slots);
             if !look.free.is_empty() || !look.spare.is_empty() {
                 break;
@@ -76,7 +79,7 @@ impl Mayfly {
     /// runner, or a slot whose VM is going while nobody waits for the end of it.
     pub(crate) async fn serve_first(&self, pool: &Pool, job: JobId, turn: Turn) {
         if let Err(error) = self.try_serve_first(pool, job, turn).await {
-            tracing::warn!(pool = %pool.name, %error, "waiting jobs are left for the sweep");
+            tracing::warn!(pool = %pool.name, %job, %error, "a waiting job could not be given a slot: it is left for the sweep");
         }
     }
 
@@ -87,7 +90,7 @@ impl Mayfly {
         // Where another waits for longer the pool is full, and whoever ends next serves the oldest.
         let queue = self.ledger.oldest_waiting(&pool.name, 1).await?;
         let Some(first) = queue.first().filter(|first| first.job == job) else { return Ok(()) };
-        let look = self.look(pool).await?;
+        let look = self.look_at(pool, &LAST_LOOK).await?;
         if let Some(take) = self.best(pool, &look, first.job) {
             if matches!(take, Take::Spare(_)) && self.drained(pool).await.is_some() {
                 return Ok(());
@@ -113,9 +116,12 @@ impl Mayfly {
             return Ok(None);
         }
         match take {
-            Take::Free(slot) => self.assign_and_provision(pool, slot, waiting, Was::Waiting, turn).await,
+            Take::Free(slot) => {
+                self.assign_and_provision(pool, slot, waiting, (Was::Waiting, None), turn).await
+            }
             Take::Spare(slot) => {
-                let line = Moment::new(clock::now(), format!("assigned to {}, which was spare", slot.runner));
+                let step = Step::Assigned { runner: slot.runner.to_string(), spare: true, why: None };
+                let line = step.at(clock::now());
                 let state = JobState::Assigned { slot: slot.runner.slot() };
                 if !self.ledger.job_assigned(waiting.job, Was::Waiting, &state, line).await? {
                     // It was served, or ended, while its entry was still in the queue.
@@ -141,7 +147,7 @@ impl Mayfly {
         if !self.ledger.hand_over(slot, &new, waiting).await? {
             return Ok(None);
         }
-        self.assign_and_provision(pool, &new, waiting, Was::Waiting, turn).await
+        self.assign_and_provision(pool, &new, waiting, (Was::Waiting, None), turn).await
     }
 
     /// A slot whose VM is gone goes to the job it was taken for, unless GitHub says that this needs no runner any more:
@@ -171,12 +177,12 @@ impl Mayfly {
             }
             Err(error) => {
                 // Not knowing is no reason to leave a job unserved.
-                tracing::warn!(pool = %pool.name, job = %job.id, %error, "whether the job still waits is not known");
+                tracing::warn!(pool = %pool.name, job = %job.id, runner = %old.runner, %error, "whether the job still waits is not known: it gets another runner");
                 None
             }
         };
         if let Some(state) = state {
-            tracing::info!(pool = %pool.name, job = %job.id, state = state.as_str(), "GitHub says how far the job is");
+            tracing::info!(pool = %pool.name, job = %job.id, runner = %old.runner, state = state.as_str(), "GitHub says how far the job is");
             let line = Moment::new(clock::now(), format!("{}, GitHub says when asked", state.as_str()));
             if state == JobState::Held {
                 let was = Was::WaitingOr(old.runner.slot());
@@ -194,7 +200,8 @@ impl Mayfly {
             return Ok(None);
         }
         let was = Was::WaitingOr(old.runner.slot());
-        self.assign_and_provision(pool, &new, &job.waiting(), was, turn).await
+        let why = format!("nothing came of {}", old.runner);
+        self.assign_and_provision(pool, &new, &job.waiting(), (was, Some(why)), turn).await
     }
 
     /// A waiting job has just been given the slot: that is written down, and its VM made.
@@ -203,14 +210,15 @@ impl Mayfly {
         pool: &Pool,
         slot: &Slot,
         waiting: &Waiting,
-        was: Was,
+        (was, why): (Was, Option<String>),
         turn: Turn,
     ) -> Result<Option<Provisioned>, StoreError> {
         let state = JobState::Assigned { slot: slot.runner.slot() };
-        let line = Moment::new(clock::now(), format!("assigned to {}", slot.runner));
+        let step = Step::Assigned { runner: slot.runner.to_string(), spare: false, why };
+        let line = step.at(clock::now());
         if !self.ledger.job_assigned(waiting.job, was, &state, line).await? {
             // It ended, or was started elsewhere, while its entry was still in the queue.
-            tracing::info!(pool = %pool.name, job = %waiting.job, "the job needs no runner any more");
+            tracing::info!(pool = %pool.name, job = %waiting.job, runner = %slot.runner, "the job needs no runner any more");
             self.ledger.free(slot).await?;
             return Ok(None);
         }
@@ -231,7 +239,7 @@ impl Mayfly {
         let Some(job) = self.ledger.job(job).await?.filter(|job| job.state.wants_a_runner()) else {
             return Ok(false);
         };
-        let line = Moment::new(clock::now(), format!("waits again: {why}"));
+        let line = Step::Waits { why: why.to_owned() }.at(clock::now());
         let waits = self.ledger.requeue(&pool.name, &job.waiting(), lost, line).await?;
         if waits {
             tracing::info!(pool = %pool.name, job = %job.id, why, "job waits again");
@@ -251,8 +259,8 @@ impl Mayfly {
     /// Remembers slots that were free just now.
     pub(crate) fn remember(&self, pool: &Pool, free: &[SlotIndex]) {
         if let Ok(mut hints) = self.hints.lock() {
-            let known: BTreeSet<SlotIndex> = free.iter().copied().take(HINTS_MOST).collect();
-            hints.insert(pool.name.clone(), known.into_iter().collect());
+            let known = scattered(free.to_vec(), HINTS_MOST, crate::random::bits);
+            hints.insert(pool.name.clone(), known);
         }
     }
 }

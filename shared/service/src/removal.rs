@@ -1,11 +1,15 @@
 //! A VM goes.
 
+use mayfly_core::candidates::scattered;
+use mayfly_core::ids::{JobId, PoolName};
 use mayfly_core::job::JobState;
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Phase, Purpose, Slot, SlotEvent, VmPlace, later};
 use tokio::time::Instant;
+use tracing::field::display;
 
 use crate::clock;
+use crate::errand::shown_job;
 use crate::mayfly::Mayfly;
 use crate::provider::{Deletion, Going, Provider};
 use crate::store::{Moved, StoreError};
@@ -17,10 +21,28 @@ pub(crate) struct Leaving<'a> {
     going: Going,
 }
 
-/// A job that somebody else takes out of the queue meanwhile is passed over: so often the queue is read, so many jobs
-/// are read, and so many of them tried.
-const QUEUE_READS: usize = 4;
-const QUEUE_SHOWN: usize = 20;
+/// Whose VM goes, as logs tell of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Whose<'a> {
+    /// The VM's name, which is its runner's.
+    pub runner: &'a str,
+    /// The pool that it was made for.
+    pub pool: &'a PoolName,
+    /// The job that the runner was for.
+    pub job: Option<JobId>,
+}
+
+impl<'a> Whose<'a> {
+    /// A slot's.
+    pub(crate) fn of(slot: &'a Slot) -> Self {
+        Self { runner: slot.runner.as_str(), pool: slot.runner.pool(), job: slot.purpose.job() }
+    }
+}
+
+/// A job that somebody else takes out of the queue meanwhile is passed over: so many of the oldest are read, one time after the
+/// other, and so many of them tried each time. Where the first are lost, many take jobs at this moment: a thousand VMs whose
+/// jobs began together are gone together.
+const QUEUE_SHOWN: [usize; 4] = [20, 80, 320, 1_000];
 const QUEUE_TRIES: usize = 4;
 
 impl Mayfly {
@@ -35,7 +57,9 @@ impl Mayfly {
         match self.ledger.oldest_waiting(&pool.name, 1).await {
             Ok(waiting) if waiting.is_empty() => {}
             Ok(_) => self.watch(pool, slot, leaving, turn).await,
-            Err(error) => tracing::warn!(pool = %pool.name, %error, "the queue could not be read"),
+            Err(error) => {
+                tracing::warn!(pool = %pool.name, job = shown_job(slot), runner = %slot.runner, %error, "the queue could not be read: the slot is left for the sweep");
+            }
         }
     }
 
@@ -48,27 +72,31 @@ impl Mayfly {
         match self.ledger.slot_event(&slot.runner, &event, clock::now()).await {
             Ok(Moved::From(_)) => {}
             Ok(Moved::No) => return,
-            Err(error) => return tracing::warn!(runner = %slot.runner, %error, "the deletion is not watched"),
+            Err(error) => {
+                return tracing::warn!(pool = %pool.name, job = shown_job(slot), runner = %slot.runner, %error, "a deletion is not watched: its end is left for the sweep");
+            }
         }
         let gone = leaving.provider.wait_gone(&leaving.going, deadline).await;
         let passed_on = match gone {
             Ok(Deletion::Gone) => self.pass_on(pool, &in_deletion(slot), turn).await,
             Ok(Deletion::UnderWay) => {
-                return tracing::info!(runner = %slot.runner, "deletion left for the sweep");
+                return tracing::info!(pool = %pool.name, job = shown_job(slot), runner = %slot.runner, "deletion left for the sweep");
             }
             Err(error) => {
-                tracing::warn!(runner = %slot.runner, %error, "deletion left for the sweep");
+                tracing::warn!(pool = %pool.name, job = shown_job(slot), runner = %slot.runner, %error, "the end of a deletion could not be seen: it is left for the sweep");
                 Ok(false)
             }
         };
         match passed_on {
             Ok(true) => return,
             Ok(false) => {}
-            Err(error) => tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep"),
+            Err(error) => {
+                tracing::warn!(pool = %pool.name, job = shown_job(slot), runner = %slot.runner, %error, "a slot whose VM is gone was not passed on: it is left for the sweep");
+            }
         }
         // Where the slot could not be passed on, a sweep need not wait for somebody who waits no more.
         if let Err(error) = self.ledger.unwatch(&slot.runner, until).await {
-            tracing::debug!(runner = %slot.runner, %error, "the deletion counts as watched for a while");
+            tracing::debug!(pool = %pool.name, job = shown_job(slot), runner = %slot.runner, %error, "the deletion counts as watched for a while");
         }
     }
 
@@ -94,18 +122,14 @@ impl Mayfly {
         {
             return self.renew(pool, gone, own, turn).await.map(|made| made.is_some());
         }
-        for _ in 0..QUEUE_READS {
-            let mut queue = self.ledger.oldest_waiting(&pool.name, QUEUE_SHOWN).await?;
+        for shown in QUEUE_SHOWN {
+            let queue = self.ledger.oldest_waiting(&pool.name, shown).await?;
             if queue.is_empty() {
                 break;
             }
-            // Any of the oldest: many slots may be passed on at this moment, and GitHub gives its oldest job to the next
-            // runner whoever it was made for.
-            let first =
-                usize::try_from(crate::random::bits() % QUEUE_SHOWN as u64).unwrap_or(0) % queue.len();
-            queue.rotate_left(first);
-            for waiting in queue.iter().take(QUEUE_TRIES) {
-                if self.hand_over(pool, gone, waiting, turn).await?.is_some() {
+            // Any of the oldest: GitHub gives its oldest job to the next runner, whoever it was made for.
+            for waiting in scattered(queue, QUEUE_TRIES, crate::random::bits) {
+                if self.hand_over(pool, gone, &waiting, turn).await?.is_some() {
                     return Ok(true);
                 }
             }
@@ -115,49 +139,62 @@ impl Mayfly {
 
     /// Has the provider delete a slot's VM; what is needed to wait for its end, unless it failed.
     pub(crate) async fn delete_vm_of(&self, slot: &Slot, deadline: Instant) -> Option<Leaving<'_>> {
-        let name = slot.runner.as_str();
+        let whose = Whose::of(slot);
         match slot.phase.machine() {
-            Some(machine) => self.delete_vm(name, &machine.vm, deadline).await,
-            None => self.delete_somewhere(name, deadline).await,
+            Some(machine) => self.delete_vm(whose, &machine.vm, deadline).await,
+            None => self.delete_somewhere(whose, deadline).await,
         }
     }
 
     /// Has a provider delete a VM.
     pub(crate) async fn delete_vm(
         &self,
-        name: &str,
+        whose: Whose<'_>,
         place: &VmPlace,
         deadline: Instant,
     ) -> Option<Leaving<'_>> {
+        let Whose { runner, pool, job } = whose;
+        let (pool, job) = (pool.as_str(), job.map(display));
         let Some(provider) = self.provider(&place.provider) else {
-            tracing::error!(vm = name, %place, "its provider is not configured any more; delete the VM by hand");
+            tracing::error!(pool, job, runner, %place, "its provider is not configured any more; delete the VM by hand");
             return None;
         };
-        match provider.delete(name, Some(place), deadline).await {
+        match provider.delete(runner, Some(place), deadline).await {
             Ok(going) => {
-                tracing::info!(vm = name, %place, "VM is being deleted");
+                if going.is_gone() {
+                    tracing::info!(pool, job, runner, %place, "VM is gone already");
+                } else {
+                    tracing::info!(pool, job, runner, %place, "VM is being deleted");
+                }
                 Some(Leaving { provider, going })
             }
             Err(error) => {
-                tracing::warn!(vm = name, %place, %error, "deletion left for the sweep");
+                tracing::warn!(pool, job, runner, %place, %error, "a VM could not be deleted: it is left for the sweep");
                 None
             }
         }
     }
 
     /// The VM's place was never recorded: each provider looks for its name.
-    async fn delete_somewhere(&self, name: &str, deadline: Instant) -> Option<Leaving<'_>> {
+    async fn delete_somewhere(&self, whose: Whose<'_>, deadline: Instant) -> Option<Leaving<'_>> {
+        let Whose { runner, pool, job } = whose;
+        let (pool, job) = (pool.as_str(), job.map(display));
         let mut found: Option<Leaving<'_>> = None;
         for (provider_name, provider) in self.providers() {
-            match provider.delete(name, None, deadline).await {
+            match provider.delete(runner, None, deadline).await {
                 // Gone from one provider says nothing of the others.
                 Ok(going) if found.is_none() || !going.is_gone() => found = Some(Leaving { provider, going }),
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(vm = name, provider = %provider_name, %error, "deletion left for the sweep");
+                    tracing::warn!(pool, job, runner, provider = %provider_name, %error, "a VM could not be looked for: its deletion is left for the sweep");
                     return None;
                 }
             }
+        }
+        if found.as_ref().is_some_and(|leaving| !leaving.going.is_gone()) {
+            tracing::info!(pool, job, runner, "VM is being deleted");
+        } else {
+            tracing::info!(pool, job, runner, "VM is gone already");
         }
         found
     }

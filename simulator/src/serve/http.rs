@@ -11,7 +11,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response as HttpResponse;
 use http_body::{Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Shared;
 use crate::world::request::{Api, Body, Method, Reply, Request, Response, parse_pairs};
@@ -27,7 +27,11 @@ pub(crate) async fn answer(
     api: Api,
     request: axum::extract::Request,
 ) -> Result<HttpResponse, Infallible> {
-    let Some(request) = read(api, request).await else {
+    let skew = match api {
+        Api::GitHub => shared.github_ahead(),
+        Api::Gcp | Api::Proxmox => SignedDuration::ZERO,
+    };
+    let Some(request) = read(api, skew, request).await else {
         return Ok(status_only(StatusCode::BAD_REQUEST));
     };
     let mut reply = shared.call(&request);
@@ -38,7 +42,7 @@ pub(crate) async fn answer(
                 if let Some(log) = &shared.wire_log {
                     log.append(&request, &response);
                 }
-                return Ok(write(response));
+                return Ok(write(dated(response, skew)));
             }
             Reply::Blocked { until, ticket } => {
                 shared.changed_or(until).await;
@@ -54,7 +58,7 @@ pub(crate) async fn answer(
 }
 
 /// None for a request that no API here would even look at.
-async fn read(api: Api, request: axum::extract::Request) -> Option<Request> {
+async fn read(api: Api, skew: SignedDuration, request: axum::extract::Request) -> Option<Request> {
     let (parts, body) = request.into_parts();
     let method = Method::parse(parts.method.as_str())?;
     let body = axum::body::to_bytes(body, LARGEST_BODY_BYTES).await.ok()?;
@@ -70,8 +74,24 @@ async fn read(api: Api, request: axum::extract::Request) -> Option<Request> {
         query: parse_pairs(parts.uri.query().unwrap_or_default()),
         headers,
         body: body.to_vec(),
-        wall: Timestamp::now(),
+        wall: wall(skew),
     })
+}
+
+/// The time by a clock that is so far ahead.
+fn wall(skew: SignedDuration) -> Timestamp {
+    Timestamp::now().saturating_add(skew).unwrap_or(Timestamp::MAX)
+}
+
+/// The header `date` of a clock that differs; else the server writes it.
+fn dated(response: Response, skew: SignedDuration) -> Response {
+    if skew.is_zero() {
+        return response;
+    }
+    match jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&wall(skew)) {
+        Ok(date) => response.header("date", date),
+        Err(_) => response,
+    }
 }
 
 fn write(response: Response) -> HttpResponse {

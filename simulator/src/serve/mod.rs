@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -128,6 +128,11 @@ impl Shared {
 
     pub(crate) fn call(&self, request: &Request) -> Reply {
         self.with(|world, now| world.handle(now, request))
+    }
+
+    /// How far GitHub's clock is ahead of the callers'.
+    pub(crate) fn github_ahead(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.lock().settings().github_ahead_seconds)
     }
 
     /// Asking again changes nothing by itself: others are only told if something was due.

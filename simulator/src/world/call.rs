@@ -106,6 +106,7 @@ impl World {
         };
         match (request.api, reply) {
             (Api::GitHub, Reply::Answer { response, delay }) => {
+                let response = self.scopes_header(request, response);
                 Reply::Answer { response: self.github_headers(response), delay }
             }
             (Api::GitHub | Api::Gcp | Api::Proxmox, reply) => reply,

@@ -13,6 +13,7 @@ pub mod lab;
 pub mod people;
 pub(crate) mod proxmox;
 pub mod request;
+pub mod rights;
 pub(crate) mod rng;
 pub(crate) mod scheduler;
 pub mod settings;

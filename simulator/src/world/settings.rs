@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::github::HookOwner;
 use super::lab::Lab;
+use super::rights::Rights;
 
 /// A repository that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,6 +205,10 @@ pub struct Settings {
     pub hook: HookOwner,
     /// Whether the credentials may read hooks and deliveries; 403 if not.
     pub hook_access: bool,
+    /// What the credentials may do.
+    pub rights: Rights,
+    /// So many seconds GitHub's clock is ahead of the callers' (behind them, when negative).
+    pub github_ahead_seconds: i64,
     /// GitHub API calls allowed per hour.
     pub rate_limit: u32,
     /// How long an installation token is good for; GitHub: one hour.
@@ -217,6 +222,8 @@ pub struct Settings {
     pub zones: Vec<Zone>,
     /// Quotas: region → metric → limit. A metric that is not there has no limit.
     pub quotas: BTreeMap<String, BTreeMap<String, f64>>,
+    /// The project's own quotas, over all regions: `GPUS_ALL_REGIONS`. One that is not there has no limit, and is not told.
+    pub project_quotas: BTreeMap<String, f64>,
     /// How a used up quota is told.
     pub quota_refusal: QuotaRefusal,
     /// Global instance templates by name.
@@ -249,12 +256,15 @@ impl Default for Settings {
             }],
             hook: HookOwner::App,
             hook_access: true,
+            rights: Rights::default(),
+            github_ahead_seconds: 0,
             rate_limit: 15_000,
             token_lifetime: Duration::from_secs(3600),
             random_matching: true,
             project: "slang-runners".to_owned(),
             zones,
             quotas,
+            project_quotas: BTreeMap::new(),
             quota_refusal: QuotaRefusal::AtOnce,
             templates: default_templates(),
             proxmox: Lab::default(),

@@ -45,15 +45,19 @@ impl Stage {
 
     /// A sweep over so many more busy runners, none of them new.
     async fn counted_sweep_over(&self, slots: Range<u16>) -> (Value, Calls) {
+        self.busy_runners(slots).await;
+        // Longer than `check_after`.
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        self.sweep().await;
+        self.counted_sweep().await
+    }
+
+    pub async fn busy_runners(&self, slots: Range<u16>) {
         for first in slots.clone().step_by(50) {
             let runners = (first..slots.end.min(first + 50)).map(|slot| self.busy_runner(slot));
             // Many at once: most of it is waiting for the table.
             futures_util::future::join_all(runners).await;
         }
-        // Longer than `check_after`.
-        tokio::time::sleep(Duration::from_millis(1200)).await;
-        self.sweep().await;
-        self.counted_sweep().await
     }
 
     /// A runner at work in the world, and in the table all that its events would have left there.
@@ -81,7 +85,9 @@ impl Stage {
         let slot = Slot::reserved(runner.clone(), Purpose::Job(id), now);
         assert_eq!(self.ledger.claim(&job, &Take::Free(slot)).await.unwrap(), Claim::Taken);
         let vm = VmPlace { provider: ProviderName::new("cloud").unwrap(), at: ZONE.to_owned() };
-        for event in [SlotEvent::Placed { vm, runner_id }, SlotEvent::Started { job: id }] {
+        for event in
+            [SlotEvent::Placed { vm, runner_id, registered_at: None }, SlotEvent::Started { job: id }]
+        {
             let moved = self.ledger.slot_event(&runner, &event, now).await.unwrap();
             assert!(matches!(moved, Moved::From(_)), "{event:?}");
         }

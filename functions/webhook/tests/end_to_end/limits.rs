@@ -80,3 +80,17 @@ async fn a_job_that_waits_in_a_removed_pool_goes_to_another_that_fits() {
     assert!(timeline.iter().any(|line| line.contains("goes to pool big")), "{timeline:#?}");
     stage.curtain().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_free_slot_of_a_large_pool_is_found_without_a_sweep() {
+    const SLOTS: u16 = 500;
+    const FREE: u16 = 123;
+    let stage = Stage::set(Plot::limited(SLOTS)).await;
+    stage.sweep().await;
+    stage.busy_runners(0..FREE).await;
+    stage.busy_runners(FREE + 1..SLOTS).await;
+    let job = stage.queue(Duration::from_millis(50));
+    stage.until("its job is over", |world| is_over(world, job)).await;
+    let timeline = stage.timeline(job).await;
+    assert!(timeline.iter().any(|line| line.contains("linux-gpu-0123-")), "{timeline:#?}");
+}

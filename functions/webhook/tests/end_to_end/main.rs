@@ -14,6 +14,7 @@ mod freeze;
 mod lab;
 mod lab_trouble;
 mod limits;
+mod logs;
 mod lost;
 mod orphans;
 mod plot;

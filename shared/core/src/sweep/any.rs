@@ -8,7 +8,7 @@ use super::fixtures::{
     at, booting, busy, creating, deleting, event, idle, job, lab_pool, machine, policy, pool, provider,
     runner, scope, seen, slot, vm, waiting, world,
 };
-use super::{Attempt, Failures, Observed, VmState, World};
+use super::{Attempt, Failures, Observed, Tells, VmState, World};
 use crate::event::{Change, JobEvent};
 use crate::gate::Trouble;
 use crate::ids::{JobId, RunnerName, SlotIndex, nonce};
@@ -203,7 +203,7 @@ prop_compose! {
         (state.creates, state.boots) = (creates, boots);
         state.draining = draining.then(|| at(0));
         let failed = (0..).zip(&failed).map(|(id, seconds)| Attempt {
-            id, guid: id.to_string(), at: at(*seconds), failed: true,
+            id, guid: id.to_string(), at: at(*seconds), failed: true, tells: Tells::Queued,
         });
         let failures = Failures { failed: failed.collect(), whole: true, ..Failures::default() };
         world.deliveries.insert("app".into(), failures);

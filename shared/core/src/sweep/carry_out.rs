@@ -103,7 +103,7 @@ impl Aftermath {
                 leased_until,
             })
         } else {
-            SlotEvent::Placed { vm, runner_id: RunnerId(77) }
+            SlotEvent::Placed { vm, runner_id: RunnerId(77), registered_at: None }
         };
         self.happens(&slot.runner, &event);
     }
@@ -111,7 +111,7 @@ impl Aftermath {
     /// Taken further up to the end: its VM runs, and has its registration.
     fn advance(&mut self, slot: &Slot) {
         let Some(held) = slot.lease() else { return };
-        let handed_over = Making::HandedOver { runner_id: RunnerId(77), held };
+        let handed_over = Making::HandedOver { runner_id: RunnerId(77), registered_at: None, held };
         self.happens(&slot.runner, &SlotEvent::Making(handed_over));
         self.change_vm(slot.runner.as_str(), VmState::Running);
     }

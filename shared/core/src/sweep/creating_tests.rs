@@ -66,7 +66,7 @@ fn a_half_made_vm_is_not_given_up_before_somebody_has_looked_at_it_in_vain() {
 fn a_vm_that_was_off_before_it_was_started_is_not_taken_for_one_that_has_ended() {
     let patience = i64::try_from(policy(vec![]).timing.step_timeout.as_secs()).unwrap();
     for (of_phase, ended) in
-        [(busy as fn() -> Phase, "off: its job is over"), (booting, "without having run a job")]
+        [(busy as fn() -> Phase, "off: its job is over"), (booting, "no event told of a job there")]
     {
         for (ago, is_over) in [(-30, false), (0, false), (patience, false), (patience + 1, true)] {
             let mut phase = of_phase();

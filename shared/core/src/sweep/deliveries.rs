@@ -28,6 +28,31 @@ pub struct Attempt {
     pub at: Timestamp,
     /// Whether the answer was no success (`status_code` outside 200 … 299).
     pub failed: bool,
+    /// `action`
+    pub tells: Tells,
+}
+
+/// What an event tells, in the order in which it is missed: an end keeps a VM that is paid for and a slot that others wait for; a
+/// queued job is found by the search for lost jobs, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tells {
+    /// `completed`
+    Ended,
+    /// `in_progress`
+    Started,
+    /// `queued`, or `waiting`.
+    Queued,
+}
+
+impl Tells {
+    /// From a delivery's `action`.
+    pub fn of(action: Option<&str>) -> Self {
+        match action {
+            Some("completed") => Self::Ended,
+            Some("in_progress") => Self::Started,
+            Some(_) | None => Self::Queued,
+        }
+    }
 }
 
 /// How often, and when last, a delivery was asked for again.
@@ -44,10 +69,12 @@ pub struct Asked {
 pub struct Failures {
     /// The tries that failed, since those that are settled.
     pub failed: Vec<Attempt>,
-    /// Whether all of them were listed.
+    /// Whether all of them were listed, or only the newest.
     pub whole: bool,
     /// The events that were delivered since the oldest of the failed tries, by GUID.
     pub succeeded: BTreeSet<String>,
+    /// Since when these were listed, where that is later: the bound on pages ended the list.
+    pub succeeded_since: Option<Timestamp>,
     /// Which were asked for again, by GUID.
     pub asked: BTreeMap<String, Asked>,
 }
@@ -64,7 +91,7 @@ pub fn deliveries_since(now: Timestamp, settled: Option<Timestamp>) -> Timestamp
     settled.map_or(oldest, |settled| settled.max(oldest))
 }
 
-/// Asks again for each event that was delivered in vain, the oldest first, and says up to when all are settled.
+/// Asks again for each event that was delivered in vain, what is missed most first, and says up to when all are settled.
 pub(super) fn redeliver(world: &World, timing: &Timing, plan: &mut Plan) {
     let mut due = Vec::new();
     for (hook, failures) in &world.deliveries {
@@ -74,6 +101,14 @@ pub(super) fn redeliver(world: &World, timing: &Timing, plan: &mut Plan) {
                 continue;
             }
             let asked = failures.asked.get(guid);
+            // A try that was asked for and failed would be listed; where it came through, so long ago that this is not listed
+            // any more, nothing is.
+            let unlisted = |asked: &Asked| {
+                event.last.at <= asked.at && failures.succeeded_since.is_some_and(|since| asked.at < since)
+            };
+            if asked.is_some_and(unlisted) {
+                continue;
+            }
             let times = asked.map_or(0, |asked| asked.times);
             if times >= TIMES_MOST {
                 let why = "asked for again as often as is worth while: given up";
@@ -93,17 +128,23 @@ pub(super) fn redeliver(world: &World, timing: &Timing, plan: &mut Plan) {
                 attempt: event.last.id,
                 times,
             };
-            due.push(Step { pool: None, action, why: "its delivery failed", since: event.first });
+            let step = Step { pool: None, action, why: "its delivery failed", since: event.first };
+            due.push((event.last.tells, step));
         }
         let newest = failures.failed.iter().map(|attempt| attempt.at).max();
-        if let (true, Some(newest)) = (failures.whole, newest) {
+        if !failures.whole {
+            // Those that are older are never listed while these are: newer ones come before them.
+            let why = "more deliveries failed than are listed: the search for lost jobs finds what they told";
+            plan.left_alone.push(LeftAlone { what: format!("older deliveries of {hook}"), why });
+        }
+        if let Some(newest) = newest {
             let settled = unsettled.unwrap_or_else(|| later(newest, STEP));
             // A try is listed when its answer failed to come, under the moment it was sent: later ones may be listed before.
             plan.settled.insert(hook.clone(), settled.min(earlier(world.now, timing.redelivery_after)));
         }
     }
-    due.sort_by_key(|step| step.since);
-    plan.steps.extend(due.into_iter().take(AT_ONCE_MOST));
+    due.sort_by_key(|(tells, step)| (*tells, step.since));
+    plan.steps.extend(due.into_iter().take(AT_ONCE_MOST).map(|(_, step)| step));
 }
 
 /// The smallest step of time that the table keeps.

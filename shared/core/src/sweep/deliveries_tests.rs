@@ -4,7 +4,7 @@ use crate::sweep::fixtures::{LATER, at, planned, world};
 const HOOK: &str = "app";
 
 fn attempt(id: u64, guid: &str, seconds: i64) -> Attempt {
-    Attempt { id, guid: guid.into(), at: at(seconds), failed: true }
+    Attempt { id, guid: guid.into(), at: at(seconds), failed: true, tells: Tells::Queued }
 }
 
 fn failures(failed: Vec<Attempt>) -> Failures {
@@ -83,6 +83,39 @@ fn at_most_eighty_are_asked_for_in_one_sweep_the_oldest_of_all_hooks() {
 }
 
 #[test]
+fn what_is_missed_most_is_asked_for_first() {
+    let tells = |id, seconds, tells| Attempt { tells, ..attempt(id, &format!("{id}"), seconds) };
+    let queued = (0..80).map(|id| tells(id, 10, Tells::Queued));
+    let later = [tells(80, 30, Tells::Started), tells(81, 20, Tells::Started), tells(82, 40, Tells::Ended)];
+    let plan = planned_for(failures(queued.chain(later).collect()));
+    let asked = asked_for(&plan);
+    assert_eq!(asked.len(), 80);
+    for guid in ["80", "81", "82"] {
+        assert!(asked.iter().any(|(each, ..)| *each == guid), "{guid} of {asked:?}");
+    }
+    for (action, expected) in
+        [("completed", Tells::Ended), ("in_progress", Tells::Started), ("queued", Tells::Queued)]
+    {
+        assert_eq!(Tells::of(Some(action)), expected);
+    }
+}
+
+#[test]
+fn what_was_asked_for_before_the_oldest_listed_success_came_through_unless_it_failed_again() {
+    let planned = |failed, asked_at, since| {
+        let asked = BTreeMap::from([("a".to_owned(), Asked { times: 1, at: at(asked_at) })]);
+        let succeeded_since = Some(at(since));
+        planned_for(Failures { asked, succeeded_since, ..failures(failed) })
+    };
+    let once = || vec![attempt(1, "a", 10)];
+    let came = planned(once(), 100, 101);
+    assert_eq!((asked_for(&came).len(), came.settled[HOOK]), (0, later(at(10), STEP)));
+    assert_eq!(asked_for(&planned(once(), 101, 101)).len(), 1, "its success would be listed");
+    let again = vec![attempt(1, "a", 10), attempt(2, "a", 102)];
+    assert_eq!(asked_for(&planned(again, 100, 103)).len(), 1);
+}
+
+#[test]
 fn what_is_settled_is_not_listed_again() {
     let settled = |failures| planned_for(failures).settled.get(HOOK).copied();
     let one = || vec![attempt(1, "a", 10), attempt(2, "b", 20)];
@@ -94,7 +127,8 @@ fn what_is_settled_is_not_listed_again() {
     let asked = Asked { times: TIMES_MOST, at: at(20) };
     let given_up = BTreeMap::from([("a".to_owned(), asked), ("b".to_owned(), asked)]);
     assert_eq!(settled(Failures { asked: given_up, ..failures(one()) }), Some(later(at(20), STEP)));
-    assert_eq!(settled(Failures { whole: false, ..failures(one()) }), None, "not all were listed");
+    let newest = Failures { whole: false, ..failures(one()) };
+    assert_eq!(settled(newest), Some(at(10)), "those before are never listed while these are");
     assert_eq!(settled(failures(vec![])), None);
 }
 

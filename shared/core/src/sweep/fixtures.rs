@@ -17,7 +17,7 @@ use crate::making::MakingStep;
 use crate::policy::{
     GcpPlacement, Placement, PlacementKind, Platform, Policy, Pool, ProxmoxPlacement, Scope, Timing,
 };
-use crate::slot::{Machine, Phase, Purpose, Slot, VmPlace};
+use crate::slot::{Machine, Phase, Purpose, Slot, VmPlace, Way};
 use crate::sweep::{Action, Next, Observed, Plan, PoolLedger, SeenRunner, Vm, VmState, World, plan};
 
 /// A moment, in seconds from some beginning.
@@ -102,6 +102,7 @@ pub fn slot(index: u16, job: u64, phase: Phase) -> Slot {
         purpose: Purpose::Job(JobId(job)),
         displaced: None,
         reserved_at: at(0),
+        way: Way::default(),
         phase,
     }
 }

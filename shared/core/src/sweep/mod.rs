@@ -33,7 +33,7 @@ mod strays;
 mod told;
 mod world;
 
-pub use deliveries::{Asked, Attempt, Failures, deliveries_since};
+pub use deliveries::{Asked, Attempt, Failures, Tells, deliveries_since};
 pub use plan::{Action, LeftAlone, Next, Plan, Step, Wait, plan};
 pub use questions::{News, Question, jobs_in_question, jobs_to_ask};
 pub use world::{Observed, PoolLedger, SeenRunner, Vm, VmState, World};

@@ -252,7 +252,7 @@ impl<'a> PoolPlanner<'a, '_> {
     /// A VM that powered off before it ran a job. When its runner is still registered, and was never online, the guest
     /// failed; otherwise it may have run one of which no event has told yet.
     fn stopped_early(&mut self, slot: &Slot) {
-        let why = "its VM stopped without having run a job";
+        let why = "its VM stopped, and no event told of a job there";
         let presence = self.index.runner(&self.pool.scope, slot.runner.as_str());
         let failed = matches!((&slot.phase, presence), (Phase::Booting { .. }, Presence::Offline));
         if failed && !self.others_came_up(slot) {

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use mayfly_core::ids::{Account, Repository};
 use mayfly_core::policy::Scope;
-use mayfly_core::sweep::Attempt;
+use mayfly_core::sweep::{Attempt, Tells};
 use reqwest::Url;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use super::refusal::{FORBIDDEN, not_the_app};
 use super::{GitHub, GitHubError, PAGE, Permission};
 
 /// An owner's hooks are read up to this many pages; GitHub allows twenty for each event.
-const HOOK_PAGES_MOST: usize = 5;
+pub(super) const HOOK_PAGES_MOST: usize = 5;
 const LOOKING: &str = "looking the webhook up";
 const LISTING: &str = "listing the webhook's deliveries";
 const APPS_HOOK: &str = "has the App a webhook, and may it read the webhook's deliveries?";
@@ -54,7 +54,7 @@ impl fmt::Display for Hook {
 
 impl Hook {
     /// Who owns it; `None` for the App.
-    fn scope(&self) -> Option<Scope> {
+    pub(super) fn scope(&self) -> Option<Scope> {
         match self {
             Self::App => None,
             Self::Organization { login, .. } => Some(Scope::Organization(login.clone())),
@@ -63,7 +63,7 @@ impl Hook {
     }
 
     /// What the paths of calls about its deliveries begin with.
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         match self {
             Self::App => "/app/hook".to_owned(),
             Self::Organization { .. } | Self::Repository { .. } => format!("/{self}"),
@@ -106,6 +106,8 @@ struct DeliveryAnswer {
     delivered_at: Timestamp,
     status_code: i64,
     event: String,
+    /// `null` for events without one.
+    action: Option<String>,
 }
 
 impl GitHub {
@@ -230,7 +232,12 @@ impl GitHub {
     }
 
     /// A call about a hook, in its owner's name.
-    async fn about(&self, hook: &Hook, call: Call<'_>, deadline: Instant) -> Result<Answer, GitHubError> {
+    pub(super) async fn about(
+        &self,
+        hook: &Hook,
+        call: Call<'_>,
+        deadline: Instant,
+    ) -> Result<Answer, GitHubError> {
         let answer = match hook.scope() {
             None => self.answer_to_app(call, deadline).await,
             Some(scope) => self.answer(&scope, None, call.needs(Permission::Webhooks), deadline).await,
@@ -265,10 +272,11 @@ impl GitHub {
 
 /// A try that was asked for. Older servers do not know the parameter `status`; newer ones call a redirection a success.
 fn attempt(answer: DeliveryAnswer, failed: bool, since: Timestamp) -> Option<Attempt> {
-    let DeliveryAnswer { id, guid, delivered_at: at, status_code, event } = answer;
+    let DeliveryAnswer { id, guid, delivered_at: at, status_code, event, action } = answer;
     let has_failed = !(200..300).contains(&status_code);
     let is_asked_for = event == "workflow_job" && has_failed == failed && at >= since;
-    is_asked_for.then_some(Attempt { id, guid, at, failed })
+    let tells = Tells::of(action.as_deref());
+    is_asked_for.then_some(Attempt { id, guid, at, failed, tells })
 }
 
 #[cfg(test)]
@@ -277,7 +285,8 @@ mod tests {
 
     fn answer(event: &str, status_code: i64, at: &str) -> DeliveryAnswer {
         let delivered_at = at.parse().unwrap();
-        DeliveryAnswer { id: 7, guid: "g".to_owned(), delivered_at, status_code, event: event.to_owned() }
+        let (guid, event, action) = ("g".to_owned(), event.to_owned(), Some("completed".to_owned()));
+        DeliveryAnswer { id: 7, guid, delivered_at, status_code, event, action }
     }
 
     #[test]

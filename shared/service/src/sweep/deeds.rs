@@ -5,6 +5,7 @@ use mayfly_core::making::Making;
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Phase, Slot, SlotEvent};
 use mayfly_core::sweep::{Next, Vm};
+use mayfly_core::telling::{Step, vm_of};
 use tokio::time::Instant;
 
 use super::execute::{LOST, StepError, moved_or, provisioned};
@@ -12,8 +13,17 @@ use crate::clock;
 use crate::github::{GitHubError, Removal};
 use crate::mayfly::Mayfly;
 use crate::provider::Provider;
+use crate::removal::Whose;
 use crate::store::{Moved, Stage};
 use crate::turn::Turn;
+
+/// Why a runner is retired that was made in vain, or is done.
+pub(super) struct Vain<'a> {
+    /// Why.
+    pub why: &'a str,
+    /// Why it counts as a boot that failed, where it does.
+    pub failed_boot: Option<&'a str>,
+}
 
 const GOING: &str = "its VM is being deleted";
 
@@ -46,7 +56,13 @@ impl Mayfly {
 
     /// Nothing may run on the slot's VM any more: it goes, and with it a registration that no job has used up. A sweep
     /// does not wait for the end of a deletion: the next one finds it.
-    pub(super) async fn end(&self, pool: &Pool, slot: &Slot, deadline: Instant) -> Result<String, StepError> {
+    pub(super) async fn end(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        why: &str,
+        deadline: Instant,
+    ) -> Result<String, StepError> {
         if matches!(
             slot.phase,
             Phase::Reserved | Phase::Creating { .. } | Phase::Booting { .. } | Phase::Idle { .. }
@@ -60,15 +76,31 @@ impl Mayfly {
         {
             return Ok(LOST.to_owned());
         }
+        self.note_given_up(slot, why).await;
         self.delete_vm_of(slot, deadline).await;
         Ok(GOING.to_owned())
+    }
+
+    /// A job whose runner is given up is told why: its slot will be the next runner's.
+    async fn note_given_up(&self, slot: &Slot, why: &str) {
+        let on_its_way = matches!(
+            slot.phase,
+            Phase::Reserved | Phase::Creating { .. } | Phase::Booting { .. } | Phase::Idle { .. }
+        );
+        if let (true, Some(job)) = (on_its_way, slot.purpose.job()) {
+            let vm = vm_of(slot).map(|(place, since)| (place.to_string(), since));
+            let step = Step::GivenUp { runner: slot.runner.to_string(), vm, why: why.to_owned() };
+            if let Err(error) = self.ledger.note(job, step.at(clock::now())).await {
+                tracing::warn!(%job, %error, "the job's timeline lacks a line");
+            }
+        }
     }
 
     pub(super) async fn retire(
         &self,
         pool: &Pool,
         slot: &Slot,
-        failed_boot: Option<&str>,
+        Vain { why, failed_boot }: Vain<'_>,
         deadline: Instant,
     ) -> Result<String, StepError> {
         // A webhook may have given the runner to a job since the plan was made.
@@ -94,10 +126,8 @@ impl Mayfly {
         }
         if let Some(why) = failed_boot {
             self.failed(pool, Stage::Boot, why).await;
-            if let Some(job) = slot.purpose.job() {
-                self.ledger.note(job, mayfly_core::job::Moment::new(clock::now(), why)).await?;
-            }
         }
+        self.note_given_up(slot, why).await;
         self.delete_vm_of(slot, deadline).await;
         Ok(GOING.to_owned())
     }
@@ -115,11 +145,12 @@ impl Mayfly {
         }
         match self.github.find(&pool.scope, slot.runner.as_str(), None, turn.deadline).await? {
             Some(runner) => {
-                let event = SlotEvent::Placed { vm: vm.place.clone(), runner_id: runner.id };
+                let event =
+                    SlotEvent::Placed { vm: vm.place.clone(), runner_id: runner.id, registered_at: None };
                 Ok(moved_or(self.ledger.slot_event(&slot.runner, &event, clock::now()).await?, "recorded"))
             }
             // Without a registration it can never take a job.
-            None => self.end(pool, slot, turn.deadline).await,
+            None => self.end(pool, slot, "its runner has no registration", turn.deadline).await,
         }
     }
 
@@ -153,7 +184,8 @@ impl Mayfly {
         if self.github.remove_by_name(&pool.scope, &vm.name, None, deadline).await? == Removal::Busy {
             return Ok("left alone: GitHub says that its runner is busy".to_owned());
         }
-        self.delete_vm(&vm.name, &vm.place, deadline).await;
+        let whose = Whose { runner: &vm.name, pool: &pool.name, job: None };
+        self.delete_vm(whose, &vm.place, deadline).await;
         Ok("it is being deleted".to_owned())
     }
 

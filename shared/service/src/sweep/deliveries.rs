@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Source;
 use super::execute::{LOST, StepError};
 use crate::clock;
-use crate::github::{GitHubError, Hook};
+use crate::github::{Deliveries, GitHubError, Hook};
 use crate::mayfly::Mayfly;
 use crate::store::Memory;
 
@@ -90,8 +90,15 @@ impl Mayfly {
             self.github.deliveries(hook, false, oldest, SUCCEEDED_PAGES_MOST, deadline),
             self.ledger.redeliveries(&guids),
         );
-        let succeeded = succeeded?.attempts.into_iter().map(|attempt| attempt.guid).collect();
-        Ok(Failures { failed: failed.attempts, whole: failed.whole, succeeded, asked: asked? })
+        let Deliveries { attempts, whole } = succeeded?;
+        let oldest = attempts.iter().map(|attempt| attempt.at).min();
+        Ok(Failures {
+            failed: failed.attempts,
+            whole: failed.whole,
+            succeeded_since: oldest.filter(|_| !whole),
+            succeeded: attempts.into_iter().map(|attempt| attempt.guid).collect(),
+            asked: asked?,
+        })
     }
 
     /// Asks GitHub to deliver an event again; counted beforehand, so that it is never asked for without end.

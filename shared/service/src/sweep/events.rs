@@ -7,7 +7,7 @@ use mayfly_core::policy::Pool;
 
 use super::execute::{LOST, StepError};
 use crate::clock;
-use crate::events::Follow;
+use crate::events::{Follow, Heard};
 use crate::mayfly::Mayfly;
 use crate::store::{StoreError, Was};
 use crate::turn::Turn;
@@ -22,7 +22,7 @@ impl Mayfly {
             let held = self.hold(pool, event.job, "GitHub says when asked").await?;
             return Ok(if held { "it is held" } else { "it was further already" }.to_owned());
         }
-        match self.record_in(pool, event).await? {
+        match self.record_in(pool, event, Heard::Asked).await? {
             // Its own invocation would have looked whether the pool may start VMs; so does this.
             Some(follow @ Follow::Provision(_)) => {
                 self.follow_in(pool, follow, Turn::of_event(turn.deadline)).await;

@@ -3,19 +3,22 @@
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
-use mayfly_core::ids::{PoolName, SlotIndex};
+use mayfly_core::ids::{JobId, PoolName, SlotIndex};
 use mayfly_core::job::Waiting;
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Purpose, SlotEvent};
 use mayfly_core::sweep::{Action, Step};
 use tokio::time::Instant;
+use tracing::field::display;
 
 use super::Done;
+use super::deeds::Vain;
 use crate::clock;
 use crate::errand::Want;
 use crate::github::GitHubError;
 use crate::mayfly::Mayfly;
 use crate::provision::Provisioned;
+use crate::removal::Whose;
 use crate::store::{Moved, Stage, StoreError, Take};
 use crate::turn::Turn;
 
@@ -52,14 +55,16 @@ impl Mayfly {
         }
         let (action, what) = named(&step.action);
         let pool = step.pool.as_ref().map(PoolName::as_str);
+        let (job, runner) = concerned(&step.action);
+        let job = job.map(display);
         let outcome = match self.step(&step, removed, Turn::of_sweep(deadline)).await {
             Ok(outcome) => outcome,
             Err(error) => {
-                tracing::warn!(pool, action, what, %error, "left for the next sweep");
+                tracing::warn!(pool, job, runner, action, what, %error, "a step failed: it is left for the next sweep");
                 format!("failed: {error}")
             }
         };
-        tracing::info!(pool, action, what, why = step.why, outcome, "sweep");
+        tracing::info!(pool, job, runner, action, what, why = step.why, outcome, "sweep");
         Some(Done { pool: step.pool, action, what, why: step.why, outcome })
     }
 
@@ -70,9 +75,10 @@ impl Mayfly {
         };
         match &step.action {
             Action::Release { slot, next } => Box::pin(self.release(pool, slot, next, turn)).await,
-            Action::Delete { slot } => self.end(pool, slot, turn.deadline).await,
+            Action::Delete { slot } => self.end(pool, slot, step.why, turn.deadline).await,
             Action::Retire { slot, failed_boot } => {
-                self.retire(pool, slot, failed_boot.as_deref(), turn.deadline).await
+                let vain = Vain { why: step.why, failed_boot: failed_boot.as_deref() };
+                self.retire(pool, slot, vain, turn.deadline).await
             }
             Action::Adopt { slot, vm } => Box::pin(self.adopt(pool, slot, vm, turn)).await,
             Action::Advance { slot } => Box::pin(self.advance(pool, slot, turn)).await,
@@ -148,7 +154,8 @@ impl Mayfly {
         }
         // A VM of a pool that nobody knows is planned to go only when it is off, so no runner of it can be busy.
         let Action::Sweep { vm } = action else { return Err(StepError::UnknownPool) };
-        self.delete_vm(&vm.name, &vm.place, turn.deadline).await;
+        let whose = Whose { runner: &vm.name, pool: &vm.pool, job: None };
+        self.delete_vm(whose, &vm.place, turn.deadline).await;
         Ok("it is being deleted".to_owned())
     }
 }
@@ -178,6 +185,32 @@ fn named(action: &Action) -> (&'static str, String) {
         Action::BootFailed { why } => ("boot failed", why.clone()),
         Action::Recover => ("recover", "its boots".to_owned()),
         Action::Limit { limit } => ("limit", limit.to_string()),
+    }
+}
+
+/// The job and the runner that an action concerns, as far as it names them, for the log.
+fn concerned(action: &Action) -> (Option<JobId>, Option<&str>) {
+    match action {
+        Action::Release { slot, .. }
+        | Action::Delete { slot }
+        | Action::Retire { slot, .. }
+        | Action::Adopt { slot, .. }
+        | Action::Advance { slot }
+        | Action::Online { slot }
+        | Action::Taken { slot }
+        | Action::Spare { slot } => (slot.purpose.job(), Some(slot.runner.as_str())),
+        Action::Settle { slot, job } => (Some(*job), Some(slot.runner.as_str())),
+        Action::Assign { slot, waiting } => (Some(waiting.job), Some(slot.runner.as_str())),
+        Action::Serve { waiting, .. } | Action::Drop { waiting } => (Some(waiting.job), None),
+        Action::Tell { event } | Action::Move { event, .. } => (Some(event.job), None),
+        Action::Requeue { job } => (Some(*job), None),
+        Action::Sweep { vm } => (None, Some(vm.name.as_str())),
+        Action::Unregister { runner, .. } => (None, Some(runner.as_str())),
+        // What failed begins with the runner that did.
+        Action::BootFailed { why } => (None, why.split_once(": ").map(|(runner, _)| runner)),
+        Action::Warm { .. } | Action::Redeliver { .. } | Action::Recover | Action::Limit { .. } => {
+            (None, None)
+        }
     }
 }
 

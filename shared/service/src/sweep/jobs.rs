@@ -101,7 +101,7 @@ impl Mayfly {
     /// How far a job is at GitHub; of a waiting one it is noted that GitHub was asked, whatever it said.
     async fn ask(&self, question: Question, deadline: Instant) -> Result<JobEvent, Source> {
         let Question { job, repository, installation, waiting } = question;
-        let failed = |error: &dyn std::error::Error| Source::failed(format!("job {job}"), error);
+        let failed = |error: &dyn std::error::Error| Source::job_failed(job, error);
         let told = self.github.job(&repository, job, installation, deadline).await;
         let answered = matches!(told, Ok(_) | Err(GitHubError::Refused { .. }));
         if let Some((pool, waiting)) = waiting.as_ref().filter(|_| answered) {
@@ -163,7 +163,7 @@ impl Mayfly {
         tracing::debug!(calls, over, jobs, "looked for queued jobs that no delivery told of");
         failed.extend(found.failed);
         let round = if begins { now } else { round.unwrap_or(now) };
-        if let Err(error) = self.ledger.remember_discovery(&found.next.to_string(), round).await {
+        if let Err(error) = self.ledger.remember_discovery(&found.next.to_string(), round, now).await {
             failed.push(Source::failed("the sweep's memory".to_owned(), &error));
         }
         found.jobs

@@ -109,6 +109,13 @@ impl Source {
         tracing::warn!(source, %error, "a source could not be read: nothing is deleted on its account");
         Self { source, why: error.to_string() }
     }
+
+    /// The same of a job that GitHub was asked about.
+    pub(super) fn job_failed(job: JobId, error: &dyn std::error::Error) -> Self {
+        let source = format!("job {job}");
+        tracing::warn!(%job, source, %error, "a source could not be read: nothing is deleted on its account");
+        Self { source, why: error.to_string() }
+    }
 }
 
 /// So many waiting jobs of a pool are named.

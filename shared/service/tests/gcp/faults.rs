@@ -76,6 +76,21 @@ async fn a_name_that_is_there_already_is_the_vm_of_an_earlier_try() {
 }
 
 #[tokio::test]
+async fn a_vm_that_is_found_on_its_way_out_takes_its_slot_until_it_is_gone() {
+    let mut settings = Settings::brisk();
+    settings.timing.delete = Duration::from_secs(60);
+    let mut story = Story::begin(settings).await;
+    story.placement.zones.truncate(1);
+    let made = story.create(0).await.0.unwrap();
+    story.gcp.delete(story.name(0).as_str(), Some(&made.place), soon()).await.unwrap();
+    let (created, _) = story.create(0).await;
+    let Err(CreateError::Ambiguous { place, why }) = created else { panic!("{created:?}") };
+    assert_eq!((place.as_str(), why.as_str()), ("us-east1-c", "a VM of that name is on its way out"));
+    assert_eq!(story.vms().len(), 1);
+    story.end();
+}
+
+#[tokio::test]
 async fn a_rate_limit_is_waited_out_or_told() {
     let story = Story::begin(Settings::brisk()).await;
     let limited = |status| Fault::Limited { status, retry_after: Duration::from_secs(1) };

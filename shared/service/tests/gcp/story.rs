@@ -120,6 +120,7 @@ impl Story {
             name: &name,
             deployment: &self.deployment,
             pool: &self.pool,
+            job: None,
             jit_config: &self.jit_config,
             max_lifetime: Duration::from_secs(6 * 3600),
             deadline: Instant::now() + time,

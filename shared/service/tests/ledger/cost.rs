@@ -94,7 +94,14 @@ async fn a_jobs_whole_life_on_a_vm_that_is_made_in_steps_costs_twelve_write_unit
         .tell(&slot, &SlotEvent::Making(Making::Step { vm, step, held: None, leased_until: at(9_000) }))
         .await;
     story
-        .tell(&slot, &SlotEvent::Making(Making::HandedOver { runner_id: RunnerId(7), held: at(9_000) }))
+        .tell(
+            &slot,
+            &SlotEvent::Making(Making::HandedOver {
+                runner_id: RunnerId(7),
+                registered_at: Some(at(2)),
+                held: at(9_000),
+            }),
+        )
         .await;
     story.life_of_runner(&slot, 1).await;
     story.ledger.free(&slot).await.unwrap();

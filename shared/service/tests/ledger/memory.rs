@@ -37,17 +37,18 @@ async fn what_a_sweep_leaves_the_next_one_finds() {
         moments.iter().map(|(hook, moment)| ((*hook).to_owned(), at(*moment))).collect()
     };
     story.ledger.remember_pools(&pools, &[]).await.unwrap();
-    story.ledger.remember_discovery("shader-slang/slang page 3", at(7)).await.unwrap();
+    story.ledger.remember_discovery("shader-slang/slang page 3", at(7), at(9)).await.unwrap();
     story.ledger.remember_settled(&settled(&[("app", 1), ("orgs/shader-slang/hooks/5", 2)])).await.unwrap();
     story.ledger.remember_settled(&settled(&[("app", 3)])).await.unwrap();
     let left = Memory {
         pools,
         discovery: Some(("shader-slang/slang page 3".to_owned(), at(7))),
         settled: settled(&[("app", 3), ("orgs/shader-slang/hooks/5", 2)]),
+        swept_at: Some(at(9)),
     };
     assert_eq!(story.ledger.memory().await.unwrap(), left);
-    story.ledger.remember_discovery("", at(8)).await.unwrap();
-    let next = Memory { discovery: Some((String::new(), at(8))), ..left };
+    story.ledger.remember_discovery("", at(8), at(10)).await.unwrap();
+    let next = Memory { discovery: Some((String::new(), at(8))), swept_at: Some(at(10)), ..left };
     assert_eq!(story.ledger.memory().await.unwrap(), next);
 }
 

@@ -34,7 +34,7 @@ fn advice_unavailable<'a>(ledger: &'a Ledger, pool: &'a PoolName) -> Vec<Told<'a
         Box::pin(async { ledger.recovered(pool, Stage::Boot).await.err() }),
         Box::pin(async { ledger.memory().await.err() }),
         Box::pin(async { ledger.remember_pools(&[].into(), std::slice::from_ref(pool)).await.err() }),
-        Box::pin(async { ledger.remember_discovery("a", at(1)).await.err() }),
+        Box::pin(async { ledger.remember_discovery("a", at(1), at(1)).await.err() }),
         Box::pin(async { ledger.remember_settled(&[("a".to_owned(), at(1))].into()).await.err() }),
         Box::pin(async move { ledger.redeliveries(&guids()).await.err() }),
         Box::pin(async { ledger.redelivery("a", 0, at(1)).await.err() }),

@@ -60,7 +60,7 @@ fn goes_on(step: MakingStep, held: Option<u64>, leased_until: u64) -> SlotEvent 
 }
 
 fn handed_over() -> SlotEvent {
-    SlotEvent::Making(Making::HandedOver { runner_id: RunnerId(6), held: at(4_000) })
+    SlotEvent::Making(Making::HandedOver { runner_id: RunnerId(6), registered_at: None, held: at(4_000) })
 }
 
 fn given_up(held: u64) -> SlotEvent {

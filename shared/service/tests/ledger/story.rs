@@ -136,7 +136,7 @@ pub fn machine(number: u64) -> Machine {
 }
 
 pub fn placed(number: u64) -> SlotEvent {
-    SlotEvent::Placed { vm: machine(number).vm, runner_id: RunnerId(number) }
+    SlotEvent::Placed { vm: machine(number).vm, runner_id: RunnerId(number), registered_at: Some(at(number)) }
 }
 
 pub fn started(job: u64) -> SlotEvent {

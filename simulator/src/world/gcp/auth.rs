@@ -25,7 +25,7 @@ impl World {
         self.check_bearer(token, request.wall).map_err(unauthorized)?;
         let segments = request.segments();
         match segments.get(3) {
-            Some(project) if *project == self.settings.project => Ok(()),
+            Some(project) if *project == self.settings.project => self.check_google(call, &request.path),
             Some(project) => Err(missing(&format!("projects/{project}"))),
             None => Err(missing("projects")),
         }

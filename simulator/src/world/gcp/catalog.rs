@@ -88,7 +88,7 @@ impl World {
             "selfLink": format!("https://www.googleapis.com/compute/v1/projects/{name}"),
             "defaultServiceAccount": self.access.service_account,
             "commonInstanceMetadata": { "kind": "compute#metadata", "fingerprint": "Zm9v" },
-            "quotas": [],
+            "quotas": self.project_quotas(),
         })
     }
 

@@ -19,6 +19,15 @@ impl World {
         Ok(self.vm_at(zone, name)?.instance(&self.settings.project))
     }
 
+    /// Those of the given permissions that the service account has.
+    pub(crate) fn test_permissions(&self, zone: &str, name: &str, body: &Value) -> Outcome {
+        self.vm_at(zone, name)?;
+        let asked = body["permissions"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let had: Vec<&str> = asked.filter(|permission| self.may_at_google(permission)).collect();
+        // Google leaves an empty list out.
+        Ok(if had.is_empty() { json!({}) } else { json!({ "permissions": had }) })
+    }
+
     fn filtered(&self, request: &Request, zone: Option<&str>) -> Result<Vec<Value>, Response> {
         let filter = Filter::of(request)?;
         let mut found: Vec<&Vm> =

@@ -99,7 +99,7 @@ impl World {
             Call::StartInstance(zone, name) => self.start_instance(now, &zone, &name, request),
             Call::SetLabels(zone, name) => self.set_labels(now, &zone, &name, request, &body()),
             Call::SetMetadata(zone, name) => self.set_metadata(now, &zone, &name, request, body()),
-            Call::TestPermissions => Ok(json!({ "permissions": body()["permissions"] })),
+            Call::TestPermissions(zone, name) => self.test_permissions(&zone, &name, &body()),
             Call::GetOperation(zone, name) => self.get_operation(&zone, &name),
             Call::WaitOperation(..) => Err(missing("operation")),
             Call::GetTemplate(name) => self.get_template(&name),

@@ -195,8 +195,10 @@ impl World {
     fn failure(&self, operation: &Operation, doom: &Doom) -> (u16, &'static str, Value) {
         match doom {
             Doom::Quota(shortage) => {
+                let region = shortage.region.iter().map(|region| ("region".to_owned(), json!(region)));
+                let dimensions: serde_json::Map<String, Value> = region.collect();
                 let info = json!({ "metricName": "compute.googleapis.com/gpus", "limitName": shortage.metric,
-                    "limit": shortage.limit, "dimensions": { "region": shortage.region } });
+                    "limit": shortage.limit, "dimensions": dimensions });
                 let error = json!({ "code": "QUOTA_EXCEEDED", "message": shortage.message(),
                     "errorDetails": [{ "quotaInfo": info }] });
                 (403, "FORBIDDEN", error)

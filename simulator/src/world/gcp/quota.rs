@@ -16,12 +16,15 @@ pub(crate) type Needs = BTreeMap<String, f64>;
 pub(crate) struct Shortage {
     pub metric: String,
     pub limit: f64,
-    pub region: String,
+    /// None for a quota of the project's, over all regions.
+    pub region: Option<String>,
 }
 
 impl Shortage {
     pub fn message(&self) -> String {
-        format!("Quota '{}' exceeded.  Limit: {:.1} in region {}.", self.metric, self.limit, self.region)
+        let place =
+            self.region.as_ref().map_or("globally".to_owned(), |region| format!("in region {region}"));
+        format!("Quota '{}' exceeded.  Limit: {:.1} {place}.", self.metric, self.limit)
     }
 }
 
@@ -35,8 +38,9 @@ pub(crate) fn needs_of(body: &Map<String, Value>) -> Needs {
     needs.insert(format!("{prefix}CPUS"), f64::from(cpus_of(last_part(machine))));
     for gpu in body.get("guestAccelerators").and_then(Value::as_array).into_iter().flatten() {
         let metric = gpu_metric(last_part(gpu["acceleratorType"].as_str().unwrap_or_default()));
-        *needs.entry(format!("{prefix}{metric}")).or_default() +=
-            gpu["acceleratorCount"].as_f64().unwrap_or(1.0);
+        let count = gpu["acceleratorCount"].as_f64().unwrap_or(1.0);
+        *needs.entry(format!("{prefix}{metric}")).or_default() += count;
+        *needs.entry("GPUS_ALL_REGIONS".to_owned()).or_default() += count;
     }
     let interfaces = body.get("networkInterfaces").and_then(Value::as_array).into_iter().flatten();
     let addresses =
@@ -57,21 +61,24 @@ fn gpu_metric(accelerator: &str) -> String {
 }
 
 impl World {
-    /// The first quota of the zone's region that one more VM would pass.
+    /// The first quota of the zone's region, or of the project, that one more VM would pass.
     pub(crate) fn quota_shortage(&self, zone: &str, needs: &Needs) -> Option<Shortage> {
         let region = region_of(zone);
-        let limits = self.settings.quotas.get(region)?;
-        let short = |(metric, limit): &(&String, &f64)| {
+        let limits =
+            self.settings.quotas.get(region).into_iter().flatten().map(|limit| (limit, Some(region)));
+        let of_project = self.settings.project_quotas.iter().map(|limit| (limit, None));
+        let short = |((metric, limit), region): &((&String, &f64), Option<&str>)| {
             let need = needs.get(*metric).copied().unwrap_or_default();
-            need > 0.0 && self.usage(region, metric) + need > **limit
+            need > 0.0 && self.usage(*region, metric) + need > **limit
         };
-        let (metric, limit) = limits.iter().find(short)?;
-        Some(Shortage { metric: metric.clone(), limit: *limit, region: region.to_owned() })
+        let ((metric, limit), region) = limits.chain(of_project).find(short)?;
+        Some(Shortage { metric: metric.clone(), limit: *limit, region: region.map(str::to_owned) })
     }
 
-    /// What the VMs of a region take of a metric. A stopped one counts as an instance and nothing else.
-    fn usage(&self, region: &str, metric: &str) -> f64 {
-        let inside = self.gcp.vms.values().filter(|vm| region_of(&vm.zone) == region);
+    /// What the VMs of a region, or all, take of a metric. A stopped one counts as an instance and nothing else.
+    fn usage(&self, region: Option<&str>, metric: &str) -> f64 {
+        let inside =
+            self.gcp.vms.values().filter(|vm| region.is_none_or(|region| region_of(&vm.zone) == region));
         let counted = inside.filter(|vm| vm.holds_machine() || metric == "INSTANCES");
         // A sum of nothing would be -0.0.
         counted.filter_map(|vm| vm.needs.get(metric)).fold(0.0, |sum, amount| sum + amount)
@@ -81,9 +88,15 @@ impl World {
     pub(crate) fn quotas(&self, region: &str) -> Vec<Value> {
         let limits = self.settings.quotas.get(region).into_iter().flatten();
         let quota = |(metric, limit): (&String, &f64)| {
-            let usage = self.usage(region, metric);
+            let usage = self.usage(Some(region), metric);
             json!({ "metric": metric, "limit": limit, "usage": usage })
         };
         limits.map(quota).collect()
+    }
+
+    /// The project's `quotas`.
+    pub(crate) fn project_quotas(&self) -> Vec<Value> {
+        let quota = |(metric, limit): (&String, &f64)| json!({ "metric": metric, "limit": limit, "usage": self.usage(None, metric) });
+        self.settings.project_quotas.iter().map(quota).collect()
     }
 }

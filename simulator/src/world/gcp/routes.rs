@@ -18,7 +18,7 @@ pub(crate) enum Call {
     StartInstance(String, String),
     SetLabels(String, String),
     SetMetadata(String, String),
-    TestPermissions,
+    TestPermissions(String, String),
     GetOperation(String, String),
     WaitOperation(String, String),
     GetTemplate(String),
@@ -148,9 +148,12 @@ fn on_instance(method: Method, zone: String, name: String, rest: &[&str]) -> Opt
             Some(&shapes::METADATA),
             Call::SetMetadata(zone, name),
         )),
-        (Post, ["testIamPermissions"]) => {
-            Some(Route::gcp("gcp.test_permissions", &[], Some(&shapes::PERMISSIONS), Call::TestPermissions))
-        }
+        (Post, ["testIamPermissions"]) => Some(Route::gcp(
+            "gcp.test_permissions",
+            &[],
+            Some(&shapes::PERMISSIONS),
+            Call::TestPermissions(zone, name),
+        )),
         _ => None,
     }
 }

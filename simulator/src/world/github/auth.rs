@@ -75,7 +75,7 @@ impl World {
             Wanted::Jwt => self
                 .check_jwt(request)
                 .map_err(|why| error(401, &format!("A JSON web token could not be decoded: {why}"))),
-            Wanted::Token => self.check_token(request),
+            Wanted::Token => self.check_token(call, request),
         }
     }
 
@@ -92,34 +92,37 @@ impl World {
         if is_new { Ok(()) } else { Err("this very token was seen before") }
     }
 
-    fn check_token(&self, request: &Request) -> Result<(), Response> {
+    fn check_token(&self, call: &Call, request: &Request) -> Result<(), Response> {
         let bad = || error(401, "Bad credentials");
         let token = request.bearer_token().ok_or_else(|| error(401, "Requires authentication"))?;
         if token == self.access.pat {
-            return Ok(());
+            return self.check_scope(call);
         }
         let known = self.github.tokens.get(token).ok_or_else(bad)?;
-        if request.wall < known.expires { Ok(()) } else { Err(bad()) }
+        if request.wall < known.expires { self.check_installation(call) } else { Err(bad()) }
     }
 
     pub(crate) fn create_token(&mut self, installation: u64, request: &Request) -> Response {
         if installation != self.access.installation_id {
             return not_found();
         }
+        if self.settings.rights.suspended {
+            return error(403, "This installation has been suspended");
+        }
         let token = format!("ghs_{}", self.rng.text(TOKEN_LENGTH));
         // GitHub gives whole seconds.
         let lifetime = after(request.wall, self.settings.token_lifetime);
         let expires = Timestamp::from_second(lifetime.as_second()).unwrap_or(lifetime);
         self.github.tokens.insert(token.clone(), Token { expires });
-        Response::json(201, token_body(&token, expires))
+        Response::json(201, self.token_body(&token, expires))
     }
-}
 
-fn token_body(token: &str, expires: Timestamp) -> Value {
-    json!({
-        "token": token,
-        "expires_at": expires.to_string(),
-        "permissions": super::installations::permissions(),
-        "repository_selection": "all",
-    })
+    fn token_body(&self, token: &str, expires: Timestamp) -> Value {
+        json!({
+            "token": token,
+            "expires_at": expires.to_string(),
+            "permissions": self.settings.rights.app_permissions,
+            "repository_selection": "all",
+        })
+    }
 }

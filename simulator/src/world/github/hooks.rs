@@ -59,7 +59,8 @@ impl World {
         };
         let url = format!("https://api.github.com/{place}/hooks/{HOOK_ID}");
         json!({
-            "type": kind, "id": HOOK_ID, "name": "web", "active": true, "events": ["workflow_job"],
+            "type": kind, "id": HOOK_ID, "name": "web", "active": self.settings.rights.hook_active,
+            "events": self.settings.rights.hook_events,
             "config": self.hook_target(),
             "updated_at": payload::BORN, "created_at": payload::BORN,
             "url": url,

@@ -7,14 +7,6 @@ use super::{not_found, payload};
 use crate::world::World;
 use crate::world::request::Response;
 
-/// What the installation may do: what Mayfly asks for.
-pub(crate) fn permissions() -> Value {
-    json!({
-        "actions": "write", "administration": "write", "metadata": "read",
-        "organization_hooks": "read", "organization_self_hosted_runners": "write", "repository_hooks": "read",
-    })
-}
-
 impl World {
     pub(crate) fn first_owner(&self) -> &str {
         self.settings.repositories.first().map_or("nobody", |each| each.owner.as_str())
@@ -34,15 +26,15 @@ impl World {
             "app_slug": "mayfly",
             "target_id": payload::id_of(owner),
             "target_type": "Organization",
-            "permissions": permissions(),
-            "events": ["workflow_job"],
+            "permissions": self.settings.rights.app_permissions,
+            "events": self.settings.rights.app_events,
             "created_at": payload::BORN,
             "updated_at": payload::BORN,
             "single_file_name": null,
             "has_multiple_single_files": false,
             "single_file_paths": [],
             "suspended_by": null,
-            "suspended_at": null,
+            "suspended_at": self.settings.rights.suspended.then_some(payload::BORN),
         })
     }
 
@@ -51,7 +43,7 @@ impl World {
     }
 
     pub(crate) fn get_installation(&self, id: u64) -> Response {
-        if id != self.access.installation_id {
+        if id != self.access.installation_id || !self.settings.rights.installed {
             return not_found();
         }
         Response::json(200, self.installation(self.first_owner()))
@@ -65,6 +57,7 @@ impl World {
                 (self.settings.enterprise.as_ref() == Some(slug)).then(|| self.first_owner())
             }
         };
+        let owner = owner.filter(|_| self.settings.rights.installed);
         owner.map_or_else(not_found, |owner| Response::json(200, self.installation(owner)))
     }
 
@@ -81,8 +74,8 @@ impl World {
             "html_url": "https://github.com/apps/mayfly",
             "created_at": payload::BORN,
             "updated_at": payload::BORN,
-            "permissions": permissions(),
-            "events": ["workflow_job"],
+            "permissions": self.settings.rights.app_permissions,
+            "events": self.settings.rights.app_events,
             "installations_count": 1,
         });
         Response::json(200, body)

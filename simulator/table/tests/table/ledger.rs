@@ -18,10 +18,10 @@ const SLOT: [(&str, &str); 10] = [
     ),
     ("SET leased_until = :until", "runner = :runner AND phase IN (:creating) AND leased_until < :later"),
     (
-        "SET phase = :booting, since = reserved_at, runner_id = :id REMOVE step, task, leased_until",
+        "SET phase = :booting, since = reserved_at, runner_id = :id, jit_at = :now REMOVE made_at, step, task, leased_until",
         "runner = :runner AND phase IN (:creating) AND leased_until = :until",
     ),
-    ("SET phase = :idle, since = :now", "runner = :runner AND phase IN (:booting)"),
+    ("SET phase = :idle, made_at = since, since = :now", "runner = :runner AND phase IN (:booting)"),
     (
         "SET spare_since = :purpose REMOVE job",
         "runner = :runner AND phase IN (:idle, :booting) AND job = :was",

@@ -9,6 +9,7 @@ use mayfly_core::policy::GcpPlacement;
 use mayfly_core::slot::VmPlace;
 use mayfly_core::sweep::VmState;
 use tokio::time::Instant;
+use tracing::field::display;
 
 use super::Gcp;
 use super::classify::{CallError, Kind, Verdict, of_insert, of_operation, without};
@@ -93,7 +94,7 @@ impl Gcp {
             body: insert::body(&template, placement, order),
             id: crate::random::bits(),
         };
-        let zones = self.zones(placement, &template, cooling, order.deadline).await;
+        let zones = self.zones(placement, &template, cooling, order).await;
         let result = self.try_zones(&attempt, zones, &placed).await;
         if let Err(CreateError::Refused(_)) = &result {
             // Perhaps the template was replaced; the next create reads it again.
@@ -107,7 +108,7 @@ impl Gcp {
         placement: &GcpPlacement,
         template: &Template,
         cooling: &BTreeSet<String>,
-        deadline: Instant,
+        order: &VmOrder<'_>,
     ) -> Zones<'_> {
         let (cooling, usable): (Vec<Zone>, Vec<Zone>) =
             placement.zones.iter().cloned().partition(|zone| cooling.contains(zone.as_str()));
@@ -124,9 +125,9 @@ impl Gcp {
             return Zones { order: usable, first: None, demand: None, passed_over };
         };
         let cooling = cooling.iter().map(Zone::to_string).collect();
-        let readings = self.readings(placement, &cooling, &demand.metric, deadline).await;
-        let (order, first) = self.ledger.choose(&usable, &readings, &demand);
-        for zone in usable.iter().filter(|zone| !order.contains(zone)) {
+        let readings = self.readings(placement, &cooling, &demand.metric, order.deadline).await;
+        let (zones, first) = self.ledger.choose(&usable, &readings, &demand);
+        for zone in usable.iter().filter(|zone| !zones.contains(zone)) {
             let Some(reading) = readings.get(zone.region()) else { continue };
             let why = format!(
                 "{} in {}: {} of {} used, {} needed",
@@ -137,11 +138,12 @@ impl Gcp {
                 reading.limit,
                 demand.gpus
             );
-            tracing::info!(zone = zone.as_str(), why, "zone passed over: no free quota");
+            let (pool, job, runner) = (order.pool.as_str(), order.job.map(display), order.name.as_str());
+            tracing::info!(pool, job, runner, zone = zone.as_str(), why, "zone passed over: no free quota");
             // Not marked full: the next look at the quota tells, sooner than any cool-down ends.
             passed_over.push(PassedOver { place: zone.to_string(), why, full: false });
         }
-        Zones { order, first, demand: Some(demand), passed_over }
+        Zones { order: zones, first, demand: Some(demand), passed_over }
     }
 
     async fn try_zones<Recorded: Future<Output = bool> + Send>(
@@ -167,15 +169,8 @@ impl Gcp {
                 return Ok(Created { place, passed_over });
             };
             let Passed { why, full, everywhere } = passed;
-            let runner = attempt.order.name.as_str();
-            tracing::info!(
-                runner,
-                pool = attempt.order.pool.as_str(),
-                zone = place,
-                why,
-                full,
-                "zone passed over"
-            );
+            let VmOrder { name, pool, job, .. } = attempt.order;
+            tracing::info!(%pool, job = job.map(display), runner = %name, zone = place, why, full, "zone passed over");
             unfit += usize::from(!full);
             nowhere = everywhere.then(|| why.clone());
             passed_over.push(PassedOver { place, why, full });
@@ -306,9 +301,12 @@ impl Gcp {
             Ok(None) => Ok(false),
             Ok(Some(instance)) => match state(&instance) {
                 VmState::Running => Ok(true),
-                VmState::Stopped | VmState::Going => {
-                    Err(CreateError::Unavailable(format!("in {zone} a VM of that name is on its way out")))
-                }
+                // Somebody deletes it. Until it is gone it takes the slot: no other may be made elsewhere, and no job may
+                // get the slot.
+                VmState::Stopped | VmState::Going => Err(CreateError::Ambiguous {
+                    place: zone.to_owned(),
+                    why: "a VM of that name is on its way out".to_owned(),
+                }),
             },
             Err(error) => Err(CreateError::Ambiguous {
                 place: zone.to_owned(),
