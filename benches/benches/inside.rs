@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use mayfly_core::gate::PoolState;
 use mayfly_core::ids::{JobId, ProviderName, RunnerId, RunnerName, SlotIndex};
 use mayfly_core::policy::{Policy, Timing};
-use mayfly_core::slot::{Machine, Phase, Purpose, Slot, VmPlace};
+use mayfly_core::slot::{Machine, Phase, Purpose, Slot, VmPlace, Way};
 use mayfly_core::sweep::{Observed, PoolLedger, SeenRunner, Vm, VmState, World, plan};
 use mayfly_service::config::Config;
 use mayfly_service::inbound::{Gate, Request};
@@ -120,6 +120,7 @@ fn world(policy: &Policy, vms: usize, now: Timestamp) -> World {
                 purpose: Purpose::Job(JobId(id)),
                 displaced: None,
                 reserved_at: since,
+                way: Way::default(),
                 phase: Phase::Busy { machine, since },
             });
         }

@@ -104,3 +104,40 @@ impl fmt::Display for Calls {
         f.write_str(&calls.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Calls {
+        pub fn of_these(calls: &[(&str, f64)]) -> Self {
+            Self(calls.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect())
+        }
+    }
+
+    #[test]
+    fn look_ups_and_polls_are_no_calls_of_a_job_and_the_first_ping_is_one() {
+        let calls = Calls::of_these(&[
+            ("github.jitconfig", 1.0),
+            ("github.access_token", 1.0),
+            ("gcp.insert", 1.0),
+            ("gcp.region", 2.0),
+            ("proxmox.clone", 1.0),
+            ("proxmox.ping", 7.0),
+            ("proxmox.task", 9.0),
+            ("table.Query", 3.0),
+            (WRITE_UNITS, 12.0),
+            (READ_UNITS, 2.5),
+        ]);
+        assert_eq!((calls.github(), calls.provider(), calls.look_ups()), (1.0, 3.0, 3.0));
+        assert_eq!((calls.table(), calls.write_units(), calls.read_units()), (3.0, 12.0, 2.5));
+    }
+
+    #[test]
+    fn an_average_is_of_the_difference() {
+        let of = |queries: f64| Calls::of_these(&[("table.Query", queries)]);
+        let mut calls = of(25.0);
+        calls.add(-1.0, &of(5.0));
+        assert_eq!(calls.each(10), of(2.0));
+    }
+}

@@ -276,7 +276,7 @@ async fn record(rig: &Rig, runner: RunnerName, id: JobId, runner_id: RunnerId) -
         return Err(Error::Set(format!("slot {} is taken", runner.slot())));
     }
     let vm = VmPlace { provider: ProviderName::new("cloud").map_err(Error::set)?, at: ZONE.to_owned() };
-    for event in [SlotEvent::Placed { vm, runner_id }, SlotEvent::Started { job: id }] {
+    for event in [SlotEvent::Placed { vm, runner_id, registered_at: None }, SlotEvent::Started { job: id }] {
         if rig.ledger.slot_event(&runner, &event, now).await? == Moved::No {
             return Err(Error::Set(format!("slot {} did not take {event:?}", runner.slot())));
         }

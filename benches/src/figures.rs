@@ -228,12 +228,36 @@ fn times(report: &Report) -> Vec<Figure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rig::Cloud;
 
     #[test]
     fn what_was_not_counted_is_no_success() {
         let nothing = Sweep { provider: 0, ..sweep(0) };
         assert!(!sweeps(&[nothing, sweep(600)]).unwrap().is_as_known);
         assert!(jobs(&Report::default()).is_empty());
+    }
+
+    #[test]
+    fn flat_is_what_costs_the_same_in_pools_of_each_size_filled_alike() {
+        let cost = |max_runners, fill, units: &[(&str, f64)]| Cost {
+            cloud: Cloud::Google,
+            max_runners,
+            fill,
+            before_answer: 1,
+            before_create: Some(2),
+            calls: vec![Calls::of_these(units)],
+        };
+        let units = |writes, reads| [("write units", writes), ("read units", reads)];
+        let alike = [
+            cost(10, Fill::Empty, &units(10.0, 2.0)),
+            cost(5_000, Fill::Empty, &units(10.0, 2.0)),
+            cost(10, Fill::Full(5), &units(20.0, 8.0)),
+            cost(5_000, Fill::Full(5), &units(21.0, 8.0)),
+        ];
+        let figure = flat(&alike);
+        assert!(figure.holds && figure.reached == "1.04 ×", "{figure:?}");
+        let growing = [cost(10, Fill::Half, &units(10.0, 2.0)), cost(5_000, Fill::Half, &units(10.0, 200.0))];
+        assert!(!flat(&growing).is_as_known);
     }
 
     fn sweep(vms: u16) -> Sweep {

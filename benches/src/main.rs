@@ -14,6 +14,7 @@ mod counts;
 mod document;
 mod figures;
 mod measure;
+mod processors;
 mod report;
 mod rig;
 mod start;

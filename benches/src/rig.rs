@@ -22,6 +22,9 @@ pub const ZONE: &str = "us-east1-c";
 const DEPLOYMENT: &str = "bench";
 const TABLE: &str = "mayfly-bench";
 const SECRET: &str = "a webhook's secret that is as long as people are told to make it";
+/// Where Linux systems keep the certificates of those who are trusted.
+const ROOTS: [&str; 3] =
+    ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem"];
 /// Nothing that is measured takes so long.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -147,7 +150,11 @@ impl Rig {
 
     /// How a function is started.
     pub fn launch(&self, program: &Path) -> Launch {
+        // As on Lambda's Amazon Linux: one file of all roots, and no folder with another file for each.
+        let roots =
+            ROOTS.into_iter().find(|file| Path::new(file).is_file()).map(|file| ("SSL_CERT_FILE", file));
         Launch::new(program)
+            .envs(roots)
             .envs(self.table.env())
             .env("MAYFLY_CONFIG", self.path("mayfly.toml"))
             .env("GOOGLE_APPLICATION_CREDENTIALS", self.path("gcp.json"))

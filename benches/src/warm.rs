@@ -1,8 +1,10 @@
 //! A warm function: what each event takes, and what they leave in memory.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use mayfly_testkit::delivery::{Delivery, WorkflowJob};
 use mayfly_testkit::lambda::{End, Function};
@@ -11,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::Error;
 use crate::measure::{cpu_of, percentile};
+use crate::processors::Apart;
 use crate::rig::{Programs, REPOSITORY, Rig, Shape};
 use crate::start::queued;
 
@@ -47,8 +50,18 @@ pub enum Kind {
 pub enum Pace {
     /// The next one when all is done for the one before.
     OneByOne,
-    /// At their time, or as soon as all is done for the one before; on one processor.
+    /// Each at its time, to some environments.
     FiftyASecond,
+}
+
+impl Pace {
+    /// One environment is at an event until all is done for it, so fifty a second take more than one.
+    fn environments(self) -> u64 {
+        match self {
+            Self::OneByOne => 1,
+            Self::FiftyASecond => 3,
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -65,7 +78,7 @@ impl fmt::Display for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OneByOne => "one after the other",
-            Self::FiftyASecond => "50 a second at most, on one processor",
+            Self::FiftyASecond => "50 a second to three environments",
         })
     }
 }
@@ -74,40 +87,42 @@ const APART: Duration = Duration::from_millis(20);
 /// The first ones make the connections, and are not counted.
 const WARM_UP: u64 = 50;
 
-/// So many events to one environment of the webhook's function.
+/// So many events to as many environments of the webhook's function as the pace takes, all on one processor.
 pub async fn warm(programs: &Programs, kind: Kind, pace: Pace, events: usize) -> Result<Warm, Error> {
     let mut shape = Shape::of(9_999);
     shape.timing.insert = Duration::from_millis(1);
     let rig = Rig::set(shape).await?;
     let program = if kind == Kind::Nothing { &programs.hello } else { &programs.webhook };
-    let function = Function::start(rig.launch(program)).await.map_err(Error::set)?;
-    for id in 0..WARM_UP {
-        answer(&function, event(&rig, kind, id)).await?;
-    }
-    let pid = function.pid().ok_or_else(|| Error::Set("the function has gone".to_owned()))?;
-    if pace == Pace::FiftyASecond {
-        pin(pid)?;
-    }
-    let gone = || Error::Set("the function has gone".to_owned());
-    let cpu_before = cpu_of(pid).ok_or_else(gone)?;
-    let mut took = Vec::with_capacity(events);
+    let start = (0..pace.environments()).map(|lane| environment(&rig, program, kind, lane));
+    let functions = try_join_all(start).await?;
+    let pids: Vec<i32> = functions.iter().filter_map(Function::pid).collect();
+    let _apart = Apart::keep(&pids)?;
+    let gone = || Error::Set("a function has gone".to_owned());
+    let used = || pids.iter().map(|pid| cpu_of(*pid)).sum::<Option<Duration>>();
+    let cpu_before = used().ok_or_else(gone)?;
     let begun = Instant::now();
-    for number in 0..events as u64 {
-        if pace == Pace::FiftyASecond {
-            tokio::time::sleep_until(begun + APART * u32::try_from(number).unwrap_or(u32::MAX)).await;
-        }
-        took.push(answer(&function, event(&rig, kind, 1_000_000 + number)).await?);
-    }
-    let (cpu, lasted) = (cpu_of(pid).ok_or_else(gone)?.saturating_sub(cpu_before), begun.elapsed());
-    if function.restart_count() > 0 {
+    let lanes = functions.iter().enumerate().map(|(lane, function)| {
+        let numbers = (lane..events).step_by(functions.len());
+        in_turn(&rig, function, kind, pace, (begun, numbers))
+    });
+    let took = try_join_all(lanes).await?.concat();
+    let (cpu, lasted) = (used().ok_or_else(gone)?.saturating_sub(cpu_before), begun.elapsed());
+    if functions.iter().any(|function| function.restart_count() > 0) || pids.len() < functions.len() {
         return Err(gone());
     }
     rig.is_sound()?;
     let made = rig.simulator.with(|world, _| world.calls_of("gcp.insert"));
-    let wanted = if kind == Kind::Ours { WARM_UP + events as u64 } else { 0 };
+    let warm_up = WARM_UP * functions.len() as u64;
+    let wanted = if kind == Kind::Ours { warm_up + events as u64 } else { 0 };
     if made != wanted {
-        return Err(Error::Set(format!("{made} VMs were asked for, and {wanted} were wanted")));
+        let log = std::env::temp_dir().join("mayfly-benches.log");
+        std::fs::write(&log, functions.iter().map(Function::log).collect::<String>())?;
+        let log = log.display();
+        return Err(Error::Set(format!(
+            "{made} VMs were asked for, and {wanted} were wanted; what the functions said is in {log}"
+        )));
     }
+    let memory: Option<Vec<u64>> = functions.iter().map(Function::peak_memory_bytes).collect();
     Ok(Warm {
         kind,
         pace,
@@ -116,22 +131,35 @@ pub async fn warm(programs: &Programs, kind: Kind, pace: Pace, events: usize) ->
         p99: percentile(&took, 99),
         rate: events as f64 / lasted.as_secs_f64(),
         cpu: cpu / u32::try_from(events).unwrap_or(u32::MAX),
-        memory: function.peak_memory_bytes().ok_or_else(gone)?,
+        memory: memory.and_then(|each| each.into_iter().max()).ok_or_else(gone)?,
     })
 }
 
-/// All its threads on the last of the processors that are there for us.
-fn pin(pid: i32) -> Result<(), Error> {
-    let ours = rustix::thread::sched_getaffinity(None).map_err(Error::set)?;
-    let last = (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|cpu| ours.is_set(*cpu));
-    let mut only = rustix::thread::CpuSet::new();
-    only.set(last.unwrap_or_default());
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"))?;
-    for task in tasks {
-        let id: i32 = task?.file_name().to_string_lossy().parse().map_err(Error::set)?;
-        rustix::thread::sched_setaffinity(rustix::thread::Pid::from_raw(id), &only).map_err(Error::set)?;
+/// A warm environment.
+async fn environment(rig: &Rig, program: &Path, kind: Kind, lane: u64) -> Result<Function, Error> {
+    let function = Function::start(rig.launch(program)).await.map_err(Error::set)?;
+    for id in 0..WARM_UP {
+        answer(&function, event(rig, kind, lane * WARM_UP + id)).await?;
     }
-    Ok(())
+    Ok(function)
+}
+
+/// Some of the events, each when all is done for the one before, and not before its time; how long the answers took.
+async fn in_turn(
+    rig: &Rig,
+    function: &Function,
+    kind: Kind,
+    pace: Pace,
+    (begun, numbers): (Instant, impl Iterator<Item = usize>),
+) -> Result<Vec<Duration>, Error> {
+    let mut took = Vec::new();
+    for number in numbers {
+        if pace == Pace::FiftyASecond {
+            tokio::time::sleep_until(begun + APART * u32::try_from(number).unwrap_or(u32::MAX)).await;
+        }
+        took.push(answer(function, event(rig, kind, 1_000_000 + number as u64)).await?);
+    }
+    Ok(took)
 }
 
 async fn answer(function: &Function, event: Value) -> Result<Duration, Error> {
