@@ -19,7 +19,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "stopped");
+            tracing::error!(%error, "the function stopped: Lambda starts it anew for the next event");
             ExitCode::FAILURE
         }
     }

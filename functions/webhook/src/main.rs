@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "stopped");
+            tracing::error!(%error, "the function stopped: Lambda starts it anew for the next event");
             ExitCode::FAILURE
         }
     }
@@ -100,10 +100,10 @@ async fn work(mayfly: &Mayfly, inbox: &mut mpsc::UnboundedReceiver<Answered>, in
         let Ok(Some(answered)) = tokio::time::timeout(patience, inbox.recv()).await else { return };
         let own = answered.request_id == invocation.request_id;
         if let Some(work) = answered.work {
-            let job = work.job;
+            let (job, pool) = (work.job, work.pool.clone());
             let following = mayfly.follow(&work.pool, work.follow, deadline);
             if tokio::time::timeout_at(end, following).await.is_err() {
-                tracing::warn!(%job, "out of time: left for the sweep");
+                tracing::warn!(%pool, %job, "out of time: left for the sweep");
             }
         }
         if own {

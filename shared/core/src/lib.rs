@@ -9,6 +9,8 @@
 //! - [`policy`]: what the user configured, as types that cannot hold nonsense
 //! - [`event`]: GitHub's `workflow_job`, reduced to what is used
 //! - [`route`]: which pool serves a job
+//! - [`age`]: how long something took, in words
+//! - [`telling`]: the words of a job's timeline; [`overview`], [`explain`]: how a deployment stands, and a job's story
 //! - [`slot`], [`job`]: the ledger's records and the one function that moves a slot from phase to phase
 //! - [`making`]: VMs that are made in steps, and who is at them
 //! - [`candidates`]: which slots are worth a claim
@@ -19,18 +21,22 @@
 //! - [`room`]: where a cluster of hosts has room for one more VM
 //! - [`sweep`]: the world as observed, and the plan that repairs it
 
+pub mod age;
 pub mod candidates;
 pub mod crossing;
 pub mod event;
+pub mod explain;
 pub mod gate;
 pub mod ids;
 pub mod job;
 pub mod labels;
 pub mod making;
+pub mod overview;
 pub mod pace;
 pub mod policy;
 pub mod room;
 pub mod route;
 pub mod slot;
 pub mod sweep;
+pub mod telling;
 pub mod zones;

@@ -6,6 +6,7 @@ use mayfly_core::job::Waiting;
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Slot, VmPlace};
 use tokio::time::Instant;
+use tracing::field::{DisplayValue, display};
 
 use crate::github::GitHubError;
 use crate::provider::Created;
@@ -47,6 +48,13 @@ pub(crate) struct Errand<'a> {
     pub lease: Timestamp,
 }
 
+impl Errand<'_> {
+    /// The job as logs show it; none for a VM that is kept warm. A sweep that goes on with a VM knows it from the slot.
+    pub(crate) fn shown_job(&self) -> Option<DisplayValue<JobId>> {
+        self.want.job().map(display).or_else(|| shown_job(self.slot))
+    }
+}
+
 /// What one placement answered.
 pub(crate) enum Tried {
     Made(Created),
@@ -86,7 +94,7 @@ impl Passed {
 /// What becomes of a create whose slot is somebody else's by now.
 pub(crate) const TAKEN_OVER: &str = "the slot was taken over by a sweep";
 
-/// The job as logs show it; none for a VM that is kept warm.
-pub(crate) fn shown(want: Want<'_>) -> Option<u64> {
-    want.job().map(|job| job.0)
+/// The job that a slot's runner is for, as logs show it; none for one that is spare.
+pub(crate) fn shown_job(slot: &Slot) -> Option<DisplayValue<JobId>> {
+    slot.purpose.job().map(display)
 }

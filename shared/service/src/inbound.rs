@@ -157,13 +157,13 @@ impl Mayfly {
             Ok(Parsed::Job(event)) => event,
             Ok(Parsed::OtherAction(action)) => return (Answer::ignored(format!("action {action}")), None),
             Err(malformed) => {
-                tracing::warn!(delivery, error = %malformed, "body not understood");
+                tracing::warn!(delivery, error = %malformed, "body not understood: nothing is recorded");
                 return (Answer::error(400, malformed), None);
             }
         };
         match self.record(&event).await {
             Ok(Receipt::Ignored { reason }) => {
-                tracing::info!(delivery, job = %event.job, repository = %event.repository, reason, "event ignored");
+                tracing::info!(delivery, job = %event.job, repository = %event.repository, why = reason, "event ignored");
                 (Answer::ignored(reason), None)
             }
             Ok(Receipt::Accepted { pool, job, follow }) => {

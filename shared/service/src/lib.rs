@@ -9,6 +9,7 @@
 //! - [`sweep`]: observe, plan, execute, report
 //! - [`store`]: the ledger, one DynamoDB table
 //! - [`github`], [`provider`]: the clients
+//! - [`look`]: how a deployment stands, and the story of one job, for people
 //! - [`telemetry`], [`clock`]: logs, and the time
 //! - `simulation`: what stands for all that is outside, in a deterministic simulation
 
@@ -21,6 +22,7 @@ mod gate;
 pub mod github;
 mod handover;
 pub mod inbound;
+pub mod look;
 mod making;
 pub mod mayfly;
 pub mod provider;

@@ -67,8 +67,7 @@ impl Mayfly {
         let (mut pause, mut clones) = (CLONE_PAUSE, 0);
         loop {
             clones += 1;
-            let vm = NewVm { name: &errand.slot.runner, pool: &errand.pool.name, deadline: errand.deadline };
-            let cloning = match Box::pin(proxmox.begin(kind, vm)).await {
+            let cloning = match Box::pin(proxmox.begin(kind, new_vm(errand))).await {
                 Ok(cloning) => cloning,
                 Err(error) => return self.not_created(errand, placement, error).await,
             };
@@ -77,7 +76,7 @@ impl Mayfly {
                 Recorded::Ours => {}
                 // Its name is on it, so a sweep finds it.
                 Recorded::Lost => {
-                    tracing::warn!(runner = %errand.slot.runner, place = %cloning.place, "the slot was taken over; its VM is left for the sweep");
+                    tracing::warn!(pool = %errand.pool.name, job = errand.shown_job(), runner = %errand.slot.runner, place = %cloning.place, "the slot was taken over; its VM is left for the sweep");
                     return Tried::Unclear(TAKEN_OVER.to_owned());
                 }
                 Recorded::Unknown(error) => return Tried::Unclear(error.to_string()),
@@ -95,7 +94,7 @@ impl Mayfly {
                     return Tried::Made(Created { place, passed_over: Vec::new() });
                 }
                 Reached::NotYet { step, why } => {
-                    tracing::info!(pool = %errand.pool.name, runner = %errand.slot.runner, %place, %step, why, "left for the sweep");
+                    tracing::info!(pool = %errand.pool.name, job = errand.shown_job(), runner = %errand.slot.runner, %place, %step, why, "left for the sweep");
                     self.leave(errand, &place, &step).await;
                     return Tried::Begun(place);
                 }
@@ -106,7 +105,7 @@ impl Mayfly {
                     if let Err(left) = self.ensure_gone(errand, proxmox, &place).await {
                         return Tried::Unclear(format!("{why}; {left}"));
                     }
-                    tracing::info!(runner = %errand.slot.runner, %place, why, "cloned again in a moment");
+                    tracing::info!(pool = %errand.pool.name, job = errand.shown_job(), runner = %errand.slot.runner, %place, why, "cloned again in a moment");
                     tokio::time::sleep(crate::random::jitter(pause)).await;
                     pause *= 2;
                 }
@@ -130,7 +129,7 @@ impl Mayfly {
         why: String,
     ) -> Tried {
         let Errand { pool, slot, .. } = errand;
-        tracing::error!(pool = %pool.name, runner = %slot.runner, %place, why, "its VM comes to nothing");
+        tracing::error!(pool = %pool.name, job = errand.shown_job(), runner = %slot.runner, %place, why, "its VM comes to nothing");
         if failure == Failure::Full {
             self.cool(pool, placement, &[PassedOver { place: kind.place(), why: why.clone(), full: true }])
                 .await;
@@ -156,7 +155,7 @@ impl Mayfly {
         proxmox: &Proxmox,
         place: &VmPlace,
     ) -> Result<(), String> {
-        let Errand { slot, deadline, lease, .. } = errand;
+        let Errand { pool, slot, deadline, lease, .. } = errand;
         // Where its job was cancelled a sweep may have retired it: then there is nothing to be done, and nothing to pass on.
         match self.ledger.slot_of(&slot.runner).await {
             Ok(Some(slot)) if slot.lease() == Some(lease) && clock::now() <= lease => {}
@@ -175,7 +174,7 @@ impl Mayfly {
         };
         let event = SlotEvent::Making(Making::GivenUp { held: lease });
         if let Err(error) = self.ledger.slot_event(&slot.runner, &event, clock::now()).await {
-            tracing::warn!(runner = %slot.runner, %error, "the slot is left for the sweep");
+            tracing::warn!(pool = %pool.name, job = errand.shown_job(), runner = %slot.runner, %error, "that a VM was given up is not recorded: the slot is left for the sweep");
         }
         Err(left)
     }
@@ -228,7 +227,7 @@ impl Mayfly {
         // Whoever was at it before may have handed it over, and not have lived to say so.
         match self.github.find(&pool.scope, slot.runner.as_str(), None, deadline).await {
             Ok(Some(runner)) if runner.online || runner.busy => {
-                self.handed_over(errand, place, runner.id).await?;
+                self.handed_over(errand, place, (runner.id, None)).await?;
                 return Ok("its runner is online already".to_owned());
             }
             Ok(_) => {}
@@ -254,7 +253,7 @@ impl Mayfly {
                 Ok(format!("left for the next sweep, {step}: {why}"))
             }
             Reached::Failed { failure, why } => {
-                tracing::error!(pool = %pool.name, runner = %slot.runner, %place, why, "its VM comes to nothing");
+                tracing::error!(pool = %pool.name, job = errand.shown_job(), runner = %slot.runner, %place, why, "its VM comes to nothing");
                 if failure == Failure::Full {
                     self.cool_all(pool, place, &why).await;
                 }
@@ -299,7 +298,8 @@ impl Mayfly {
         };
         let jit_config = &registration.jit_config;
         Box::pin(proxmox.hand_over(place, pool.platform, jit_config, pool.max_lifetime, deadline)).await?;
-        if self.handed_over(errand, place, registration.runner_id).await? {
+        let registered = (registration.runner_id, Some(registration.at));
+        if self.handed_over(errand, place, registered).await? {
             return Ok(());
         }
         // GitHub refuses when it is busy: then it serves, whoever has the slot.
@@ -312,10 +312,10 @@ impl Mayfly {
         &self,
         errand: Errand<'_>,
         place: &VmPlace,
-        runner_id: RunnerId,
+        (runner_id, registered_at): (RunnerId, Option<Timestamp>),
     ) -> Result<bool, StoreError> {
         let Errand { slot, lease, .. } = errand;
-        let event = SlotEvent::Making(Making::HandedOver { runner_id, held: lease });
+        let event = SlotEvent::Making(Making::HandedOver { runner_id, registered_at, held: lease });
         if self.ledger.slot_event(&slot.runner, &event, clock::now()).await? != Moved::No {
             return Ok(true);
         }
@@ -332,7 +332,7 @@ impl Mayfly {
     }
 
     async fn not_handed_over(&self, errand: Errand<'_>, place: VmPlace, error: &NotHandedOver) -> Tried {
-        tracing::warn!(pool = %errand.pool.name, runner = %errand.slot.runner, %place, %error, "not handed over");
+        tracing::warn!(pool = %errand.pool.name, job = errand.shown_job(), runner = %errand.slot.runner, %place, %error, "a VM was not handed over to its runner: it is left for the sweep");
         match error {
             NotHandedOver::Lost => return Tried::Unclear(error.to_string()),
             NotHandedOver::GitHub(error) => {
@@ -368,7 +368,7 @@ impl Mayfly {
             Ok(Moved::From(_)) => Recorded::Ours,
             Ok(Moved::No) => Recorded::Lost,
             Err(error) => {
-                tracing::warn!(%runner, place = %vm, %error, "a step of making a VM is not recorded");
+                tracing::warn!(pool = %errand.pool.name, job = errand.shown_job(), %runner, place = %vm, %error, "a step of making a VM is not recorded: the VM is left for the sweep");
                 Recorded::Unknown(error)
             }
         }
@@ -396,6 +396,11 @@ impl Mayfly {
         let deadline = turn.deadline.min(Instant::now() + patience.min(left).max(SWEEP_LEAST));
         Errand { pool, slot, want: Want::Warm, deadline, lease: clock::moment_of(deadline) }
     }
+}
+
+fn new_vm(errand: Errand<'_>) -> NewVm<'_> {
+    let Errand { pool, slot, want, deadline, .. } = errand;
+    NewVm { name: &slot.runner, pool: &pool.name, job: want.job(), deadline }
 }
 
 fn has_time(deadline: Instant, pause: Duration) -> bool {

@@ -9,17 +9,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mayfly_core::gate::PoolState;
 use mayfly_core::ids::RunnerId;
-use mayfly_core::job::Moment;
 use mayfly_core::policy::{GcpPlacement, Placement, Pool};
 use mayfly_core::slot::{Phase, Slot, SlotEvent, VmPlace, later};
+use mayfly_core::telling::{Step, together};
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::errand::{Errand, Passed, TAKEN_OVER, Tried, Want, Why, shown};
+use crate::errand::{Errand, Passed, TAKEN_OVER, Tried, Want, Why, shown_job};
 use crate::github::{GitHubError, Registration, Removal};
 use crate::mayfly::Mayfly;
 use crate::provider::gcp::Gcp;
 use crate::provider::{At, CreateError, Created, PassedOver, VmOrder};
+use crate::removal::Whose;
 use crate::store::{Moved, Stage, StoreError};
 use crate::turn::Turn;
 
@@ -175,7 +176,7 @@ impl Mayfly {
                 Tried::PassedOver(Passed { text, why, placed: told }) => {
                     reasons.insert(why);
                     placed = told;
-                    tracing::info!(pool = %errand.pool.name, job = shown(errand.want), runner = %errand.slot.runner, placement = %placement.provider, why = text, "placement passed over");
+                    tracing::info!(pool = %errand.pool.name, job = errand.shown_job(), runner = %errand.slot.runner, placement = %placement.provider, why = text, "placement passed over");
                     passed_over.push(format!("{}: {text}", placement.provider));
                 }
                 Tried::Unclear(why) => return Answered::Settled(Self::unclear(errand, why)),
@@ -206,19 +207,20 @@ impl Mayfly {
             name: &slot.runner,
             deployment: &self.policy.deployment,
             pool: &pool.name,
+            job: errand.want.job(),
             jit_config: &registration.jit_config,
             max_lifetime: pool.max_lifetime,
             deadline,
         };
         let told = Told::default();
-        let runner_id = registration.runner_id;
-        let placed = |place: VmPlace| self.placed(slot, place, runner_id, &told);
+        let (runner_id, at) = (registration.runner_id, registration.at);
+        let placed = |place: VmPlace| self.placed(slot, place, (runner_id, at), &told);
         match Box::pin(gcp.create(kind, &order, cooling, placed)).await {
             Ok(created) if told.lost.load(Ordering::Relaxed) => {
-                tracing::warn!(runner = %slot.runner, place = %created.place, "the slot was taken over; its VM goes");
+                tracing::warn!(pool = %pool.name, job = errand.shown_job(), runner = %slot.runner, place = %created.place, "the slot was taken over; its VM goes");
                 // First the registration, since GitHub refuses when the runner is busy; then an orphan is left alone.
                 if self.unregister(errand, runner_id, deadline).await {
-                    self.delete_vm(slot.runner.as_str(), &created.place, deadline).await;
+                    self.delete_vm(Whose::of(slot), &created.place, deadline).await;
                 }
                 Tried::Unclear(TAKEN_OVER.to_owned())
             }
@@ -253,16 +255,22 @@ impl Mayfly {
             CreateError::NoRoom(_) => passed(Why::NoRoom),
             CreateError::Ambiguous { place, why } => Tried::Unclear(format!("{place}: {why}")),
             CreateError::Refused(_) | CreateError::Unavailable(_) => {
-                tracing::error!(pool = %errand.pool.name, job = shown(errand.want), runner = %errand.slot.runner, placement = %placement.provider, why, "no VM made here");
+                tracing::error!(pool = %errand.pool.name, job = errand.shown_job(), runner = %errand.slot.runner, placement = %placement.provider, why, "no VM made here");
                 passed(Why::Failed)
             }
         }
     }
 
     /// Records where a VM is, or is to be; whether that was done.
-    async fn placed(&self, slot: &Slot, vm: VmPlace, runner_id: RunnerId, told: &Told) -> bool {
+    async fn placed(
+        &self,
+        slot: &Slot,
+        vm: VmPlace,
+        (runner_id, at): (RunnerId, Timestamp),
+        told: &Told,
+    ) -> bool {
         *told.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(vm.clone());
-        let event = SlotEvent::Placed { vm, runner_id };
+        let event = SlotEvent::Placed { vm, runner_id, registered_at: Some(at) };
         match self.ledger.slot_event(&slot.runner, &event, clock::now()).await {
             Ok(Moved::From(_)) => return true,
             // The event of its job may have overtaken this record: then the slot is busy, and still this runner's.
@@ -270,7 +278,9 @@ impl Mayfly {
                 let taken = matches!(self.ledger.slot_of(&slot.runner).await, Ok(None));
                 told.lost.store(taken, Ordering::Relaxed);
             }
-            Err(error) => tracing::warn!(runner = %slot.runner, %error, "a VM's place is not recorded"),
+            Err(error) => {
+                tracing::warn!(pool = %slot.runner.pool(), job = shown_job(slot), runner = %slot.runner, %error, "a VM's place is not recorded: a sweep finds it by its name");
+            }
         }
         false
     }
@@ -300,9 +310,9 @@ impl Mayfly {
     }
 
     async fn made(&self, errand: Errand<'_>, created: Created, mut passed_over: Vec<String>) -> Provisioned {
-        let Errand { pool, slot, want, .. } = errand;
+        let Errand { pool, slot, .. } = errand;
         let place = created.place;
-        tracing::info!(pool = %pool.name, job = shown(want), runner = %slot.runner, placement = %place, "VM made");
+        tracing::info!(pool = %pool.name, job = errand.shown_job(), runner = %slot.runner, %place, "VM made");
         passed_over
             .extend(created.passed_over.into_iter().map(|over| format!("{}: {}", over.place, over.why)));
         self.note_passed_over(errand, &place, &passed_over).await;
@@ -311,16 +321,17 @@ impl Mayfly {
 
     /// A plain create is told by the slot; only a story worth telling costs a write.
     async fn note_passed_over(&self, errand: Errand<'_>, place: &VmPlace, passed_over: &[String]) {
-        let Errand { slot, want, .. } = errand;
+        let Errand { slot, .. } = errand;
         if !passed_over.is_empty() {
-            let line = format!("VM {} in {place}; passed over {}", slot.runner, passed_over.join("; "));
-            self.note(want, line).await;
+            let (runner, over) = (slot.runner.to_string(), together(passed_over));
+            let step = Step::PassedOver { runner, place: place.to_string(), over };
+            self.note(errand, step).await;
         }
     }
 
     fn unclear(errand: Errand<'_>, why: String) -> Provisioned {
-        let Errand { pool, slot, want, .. } = errand;
-        tracing::warn!(pool = %pool.name, job = shown(want), runner = %slot.runner, why, "left for the sweep");
+        let Errand { pool, slot, .. } = errand;
+        tracing::warn!(pool = %pool.name, job = errand.shown_job(), runner = %slot.runner, why, "whether there is a VM is not known: the slot stays taken until a sweep has looked");
         Provisioned::Unclear(why)
     }
 
@@ -339,7 +350,7 @@ impl Mayfly {
             GitHubError::RateLimited { retry_after, .. } => {
                 let until = later(clock::now(), *retry_after);
                 if let Err(error) = self.ledger.hold_github(&pool.name, until).await {
-                    tracing::warn!(pool = %pool.name, %error, "GitHub's retry-after is not remembered");
+                    tracing::warn!(pool = %pool.name, %error, "GitHub's retry-after is not remembered: it may be asked again too soon");
                 }
                 true
             }
@@ -354,14 +365,14 @@ impl Mayfly {
     /// The job queues again and its slot is free, in this order: a job is never without a place.
     async fn give_back(&self, errand: Errand<'_>, why: String) -> Provisioned {
         let Errand { pool, slot, want, .. } = errand;
-        tracing::warn!(pool = %pool.name, job = shown(want), runner = %slot.runner, why, "no VM made");
+        tracing::warn!(pool = %pool.name, job = errand.shown_job(), runner = %slot.runner, why, "no VM made: its job waits again, and the slot is given back");
         let given: Result<(), StoreError> = async {
             // A sweep may have taken the slot over: then the job is its business.
             if self.ledger.slot_of(&slot.runner).await?.is_none() {
                 return Ok(());
             }
             if let Want::Job(job) = want {
-                let line = Moment::new(clock::now(), format!("waits again: {why}"));
+                let line = Step::Waits { why: why.clone() }.at(clock::now());
                 self.ledger.requeue(&pool.name, job, slot.runner.slot(), line).await?;
             }
             self.ledger.free(slot).await.map(|_| ())
@@ -376,13 +387,13 @@ impl Mayfly {
     /// Counts a failure, so that the pool is tried with care.
     pub(crate) async fn failed(&self, pool: &Pool, stage: Stage, why: &str) {
         if let Err(error) = self.ledger.failed(&pool.name, stage, why, clock::now()).await {
-            tracing::warn!(pool = %pool.name, %error, "a failure is not remembered");
+            tracing::warn!(pool = %pool.name, %error, "a failure is not remembered: the pool is tried again without a pause");
         }
     }
 
     pub(crate) async fn recovered(&self, pool: &Pool, stage: Stage) {
         if let Err(error) = self.ledger.recovered(&pool.name, stage).await {
-            tracing::warn!(pool = %pool.name, %error, "that it went well is not remembered");
+            tracing::warn!(pool = %pool.name, %error, "that it went well is not remembered: the pool is still tried with care");
         }
     }
 
@@ -391,26 +402,26 @@ impl Mayfly {
         let keys: Vec<String> = full.map(|over| format!("{}/{}", placement.provider, over.place)).collect();
         let until = later(clock::now(), self.policy.timing.cooldown);
         if let Err(error) = self.ledger.cool_down(&pool.name, &keys, until).await {
-            tracing::warn!(pool = %pool.name, %error, "full places are not remembered");
+            tracing::warn!(pool = %pool.name, %error, "full places are not remembered: they are asked again");
         }
     }
 
     /// Deletes a registration; whether it is gone.
     pub(crate) async fn unregister(&self, errand: Errand<'_>, runner: RunnerId, deadline: Instant) -> bool {
-        let Errand { pool, want, .. } = errand;
+        let Errand { pool, slot, want, .. } = errand;
         match self.github.remove(&pool.scope, runner, want.installation(), deadline).await {
             Ok(removal) => removal == Removal::Gone,
             Err(error) => {
-                tracing::warn!(pool = %pool.name, %error, "a registration without a VM stays until GitHub drops it");
+                tracing::warn!(pool = %pool.name, job = errand.shown_job(), runner = %slot.runner, %error, "a registration could not be deleted: it is left for the sweep");
                 false
             }
         }
     }
 
-    async fn note(&self, want: Want<'_>, line: String) {
-        let Some(job) = want.job() else { return };
-        if let Err(error) = self.ledger.note(job, Moment::new(clock::now(), line)).await {
-            tracing::warn!(%job, %error, "the job's timeline lacks a line");
+    async fn note(&self, errand: Errand<'_>, step: Step) {
+        let Some(job) = errand.want.job() else { return };
+        if let Err(error) = self.ledger.note(job, step.at(clock::now())).await {
+            tracing::warn!(pool = %errand.pool.name, %job, runner = %errand.slot.runner, %error, "the job's timeline lacks a line");
         }
     }
 }

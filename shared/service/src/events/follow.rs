@@ -2,9 +2,10 @@
 
 use mayfly_core::crossing::{Settlement, settle};
 use mayfly_core::ids::{JobId, SlotIndex};
-use mayfly_core::job::{Job, JobState, Moment};
+use mayfly_core::job::{Job, JobState};
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Purpose, Slot};
+use mayfly_core::telling::Step;
 
 use super::Settle;
 use crate::clock;
@@ -64,7 +65,7 @@ impl Mayfly {
             }
             Settlement::Requeue { job: left } => {
                 if let Some((lost, _)) = taken {
-                    self.queue_again(pool, left, lost, turn).await?;
+                    self.queue_again(pool, left, lost, job.id, turn).await?;
                 }
                 left
             }
@@ -85,13 +86,13 @@ impl Mayfly {
         turn: Turn,
     ) -> Result<(), StoreError> {
         let Some(slot) = self.meant_for(pool, slot, job).await? else {
-            return self.queue_again(pool, left, lost, turn).await;
+            return self.queue_again(pool, left, lost, job, turn).await;
         };
         if self.ledger.repurpose(&slot, Purpose::Job(left)).await? == Moved::No {
-            return self.queue_again(pool, left, lost, turn).await;
+            return self.queue_again(pool, left, lost, job, turn).await;
         }
-        let line =
-            Moment::new(clock::now(), format!("its runner took another job; assigned to {}", slot.runner));
+        let (runner, why) = (slot.runner.to_string(), Some(took_another(job)));
+        let line = Step::Assigned { runner, spare: false, why }.at(clock::now());
         let state = JobState::Assigned { slot: slot.runner.slot() };
         tracing::info!(pool = %pool.name, job = %left, runner = %slot.runner, "crossed jobs: gets the other's runner");
         if !self.ledger.job_assigned(left, Was::WaitingOr(lost), &state, line).await? {
@@ -107,9 +108,10 @@ impl Mayfly {
         pool: &Pool,
         job: JobId,
         lost: SlotIndex,
+        other: JobId,
         turn: Turn,
     ) -> Result<(), StoreError> {
-        if self.requeue(pool, job, lost, "its runner took another job").await? {
+        if self.requeue(pool, job, lost, &took_another(other)).await? {
             self.serve_first(pool, job, turn).await;
         }
         Ok(())
@@ -142,4 +144,9 @@ impl Mayfly {
         let slot = self.ledger.slot_at(&pool.name, slot).await?;
         Ok(slot.filter(|slot| slot.purpose == Purpose::Job(job)))
     }
+}
+
+/// Why a job counts on its runner no more.
+fn took_another(other: JobId) -> String {
+    format!("its runner took another job, {other}")
 }

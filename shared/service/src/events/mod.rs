@@ -7,7 +7,8 @@ use mayfly_core::ids::{JobId, PoolName, RunnerName};
 use mayfly_core::job::{Job, JobState, Moment, Waiting};
 use mayfly_core::policy::{Pool, Scope};
 use mayfly_core::route::route;
-use mayfly_core::slot::{Purpose, Slot, SlotEvent};
+use mayfly_core::slot::{Phase, Purpose, Slot, SlotEvent};
+use mayfly_core::telling::{Meant, Step, asked, meant, way_of};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -17,6 +18,15 @@ use crate::store::{Claim, Enqueued, JobWritten, Moved, StoreError, Take, to_mill
 use crate::turn::Turn;
 
 mod follow;
+
+/// How something was heard of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// A delivery told.
+    Delivered,
+    /// A sweep asked GitHub.
+    Asked,
+}
 
 /// What became of an event.
 #[derive(Debug)]
@@ -74,7 +84,7 @@ impl Mayfly {
                 Err(reason) => return Ok(Receipt::Ignored { reason: reason.to_string() }),
             },
         };
-        let follow = self.record_in(&pool, event).await?;
+        let follow = self.record_in(&pool, event, Heard::Delivered).await?;
         Ok(Receipt::Accepted { pool: pool.name.clone(), job: event.job, follow })
     }
 
@@ -83,22 +93,27 @@ impl Mayfly {
         &self,
         pool: &Pool,
         event: &JobEvent,
+        heard: Heard,
     ) -> Result<Option<Follow>, StoreError> {
         let runner = self.own_runner(event);
-        match &event.change {
-            Change::Queued => self.queued(pool, event).await,
-            Change::Held => self.left(pool, event, JobState::Held, "waits for approval", None).await,
+        let left = match &event.change {
+            Change::Queued => return self.queued(pool, event, heard).await,
+            Change::Held => {
+                let step = Step::Said("waits for approval".to_owned());
+                Left { state: JobState::Held, step, runner: None, heard }
+            }
             Change::Started { runner: name } => {
-                let line = format!("started on {}", shown(name.as_deref()));
                 let slot = runner.as_ref().map(RunnerName::slot);
-                self.left(pool, event, JobState::Running { slot }, &line, runner.as_ref()).await
+                let step = Step::Started { runner: name.clone(), meant: Meant::Own };
+                Left { state: JobState::Running { slot }, step, runner: runner.as_ref(), heard }
             }
             Change::Ended { runner: name, conclusion } => {
-                let conclusion = conclusion.as_deref().unwrap_or("no conclusion");
-                let line = format!("ended on {}: {conclusion}", shown(name.as_deref()));
-                self.left(pool, event, JobState::Done, &line, runner.as_ref()).await
+                let conclusion = conclusion.as_deref().unwrap_or("no conclusion").to_owned();
+                let step = Step::Ended { runner: name.clone(), conclusion };
+                Left { state: JobState::Done, step, runner: runner.as_ref(), heard }
             }
-        }
+        };
+        self.left(pool, event, left).await
     }
 
     /// The runner that the event names, where it is one of this deployment.
@@ -122,7 +137,12 @@ impl Mayfly {
         }
     }
 
-    async fn queued(&self, pool: &Pool, event: &JobEvent) -> Result<Option<Follow>, StoreError> {
+    async fn queued(
+        &self,
+        pool: &Pool,
+        event: &JobEvent,
+        heard: Heard,
+    ) -> Result<Option<Follow>, StoreError> {
         let mut seen = None;
         if !self.is_known(pool) {
             // The first job of a new process: it has to look anyway, and both at once take one reply's time.
@@ -131,7 +151,7 @@ impl Mayfly {
             seen = Some(look?);
         }
         if let Some(why) = self.known_closed(pool) {
-            return self.wait(pool, event, &why).await.map(|_| None);
+            return self.wait(pool, event, heard, &why).await.map(|_| None);
         }
         // A warm function knows free slots from its last look, and claims without looking.
         let mut take =
@@ -149,11 +169,13 @@ impl Mayfly {
             if matches!(chosen, Take::Spare(_))
                 && let Some(why) = self.drained(pool).await
             {
-                return self.wait(pool, event, &why).await.map(|_| None);
+                return self.wait(pool, event, heard, &why).await.map(|_| None);
             }
             let slot = chosen.slot();
-            let line = format!("queued, assigned to {}", slot.runner);
-            let job = job(pool, event, JobState::Assigned { slot: slot.runner.slot() }, line);
+            let spare = matches!(chosen, Take::Spare(_));
+            let step = Step::Claimed { runner: slot.runner.to_string(), spare };
+            let job =
+                job(pool, event, JobState::Assigned { slot: slot.runner.slot() }, vec![heard.line(step)]);
             match self.ledger.claim(&job, &chosen).await? {
                 Claim::Taken => return Ok(self.claimed(pool, &job, &chosen)),
                 // Perhaps its entry in the queue could not be written when it was delivered before: that is made good.
@@ -165,13 +187,14 @@ impl Mayfly {
                 Claim::SlotLost => self.remember(pool, &[]),
             }
         }
-        let waits = self.wait(pool, event, "the pool is full").await?;
+        let waits = self.wait(pool, event, heard, "the pool is full").await?;
         Ok(waits.then_some(Follow::Queue(event.job)))
     }
 
     /// Puts a job into the queue; `false` where it is known already, and further.
-    async fn wait(&self, pool: &Pool, event: &JobEvent, why: &str) -> Result<bool, StoreError> {
-        let job = job(pool, event, JobState::Waiting, format!("queued, waits: {why}"));
+    async fn wait(&self, pool: &Pool, event: &JobEvent, heard: Heard, why: &str) -> Result<bool, StoreError> {
+        let line = heard.line(Step::Queued { why: why.to_owned() });
+        let job = job(pool, event, JobState::Waiting, vec![line]);
         match self.ledger.enqueue(&job).await? {
             Enqueued::Waiting => {
                 tracing::info!(pool = %pool.name, job = %job.id, why, "job waits");
@@ -206,9 +229,7 @@ impl Mayfly {
         &self,
         pool: &Pool,
         event: &JobEvent,
-        state: JobState,
-        line: &str,
-        runner: Option<&RunnerName>,
+        Left { state, step, runner, heard }: Left<'_>,
     ) -> Result<Option<Follow>, StoreError> {
         let slot_event = match state {
             JobState::Done => SlotEvent::Ended,
@@ -216,17 +237,22 @@ impl Mayfly {
                 SlotEvent::Started { job: event.job }
             }
         };
-        let job = job(pool, event, state, line.to_owned());
         let moved = match runner {
             Some(runner) => self.ledger.slot_event(runner, &slot_event, clock::now()).await?,
             None => Moved::No,
         };
-        let (slot, written) = match moved {
-            Moved::From(slot) => (Some(slot), None),
-            Moved::No => (None, Some(self.ledger.job_left(&job).await?)),
+        tracing::info!(pool = %pool.name, job = %event.job, runner = runner.map(RunnerName::as_str), "job {step}");
+        let (slot, written, job) = match moved {
+            Moved::From(slot) => {
+                let job = job(pool, event, state, told_by(&slot, event.job, step, heard));
+                (Some(slot), None, job)
+            }
+            Moved::No => {
+                let job = job(pool, event, state, vec![heard.line(step)]);
+                (None, Some(self.ledger.job_left(&job).await?), job)
+            }
         };
         let ran_on = runner.map(|runner| (runner.clone(), slot));
-        tracing::info!(pool = %pool.name, job = %event.job, runner = runner.map(RunnerName::as_str), "job {line}");
         Ok(Some(Follow::Settle(Box::new(Settle { job, written, ran_on }))))
     }
 
@@ -261,7 +287,42 @@ fn known_already(pool: &Pool, known: &Job) {
     tracing::info!(pool = %pool.name, job = %known.id, state = known.state.as_str(), "job is known already");
 }
 
-fn job(pool: &Pool, event: &JobEvent, state: JobState, line: String) -> Job {
+/// A job that needs no runner any more.
+struct Left<'a> {
+    state: JobState,
+    step: Step,
+    /// The runner of ours that has it, or had.
+    runner: Option<&'a RunnerName>,
+    heard: Heard,
+}
+
+impl Heard {
+    /// A line of a job's timeline, now.
+    fn line(self, step: Step) -> Moment {
+        let line = step.at(clock::now());
+        match self {
+            Self::Delivered => line,
+            Self::Asked => asked(line),
+        }
+    }
+}
+
+/// What a job's timeline says of a runner that took it, or ran it, by the runner's slot as it was before: the slot will forget
+/// it, and nobody else knows.
+fn told_by(slot: &Slot, job: JobId, step: Step, heard: Heard) -> Vec<Moment> {
+    // Told with the start already, unless that was never told, or GitHub's list said that it is busy.
+    let is_told = matches!(slot.phase, Phase::Busy { .. }) && slot.purpose.job().is_some();
+    let mut lines = if is_told { Vec::new() } else { way_of(slot) };
+    let step = if let Step::Started { runner, .. } = step {
+        Step::Started { runner, meant: meant(slot, job) }
+    } else {
+        step
+    };
+    lines.push(heard.line(step));
+    lines
+}
+
+fn job(pool: &Pool, event: &JobEvent, state: JobState, timeline: Vec<Moment>) -> Job {
     let now = clock::now();
     Job {
         id: event.job,
@@ -270,10 +331,6 @@ fn job(pool: &Pool, event: &JobEvent, state: JobState, line: String) -> Job {
         queued_at: event.created_at.map_or(now, to_milliseconds),
         installation: event.installation,
         state,
-        timeline: vec![Moment::new(now, line)],
+        timeline,
     }
-}
-
-fn shown(runner: Option<&str>) -> &str {
-    runner.unwrap_or("no runner")
 }

@@ -89,6 +89,14 @@ impl Auth {
         }
     }
 
+    /// The installation that the configuration names.
+    pub(super) fn configured_installation(&self) -> Option<InstallationId> {
+        match &self.login {
+            GitHubLogin::App { installation, .. } => *installation,
+            GitHubLogin::Token(_) => None,
+        }
+    }
+
     /// The App that we are, for calls in its own name; `Refused` where we are none.
     pub(super) async fn app(&self) -> Result<App<'_>, GitHubError> {
         match &self.login {

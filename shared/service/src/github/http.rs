@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::allowance::{Allowances, number};
+use super::refusal::with_accepted;
 use super::{GitHubError, Permission, link};
 use crate::secret::Secret;
 
@@ -63,10 +64,10 @@ pub(super) const CONFLICT: u16 = 409;
 /// It may not be done, or cannot be.
 pub(super) const UNPROCESSABLE: u16 = 422;
 
-/// A good answer: its body, and the header `link`.
+/// A good answer: its body, and its headers.
 pub(super) struct Answer {
     body: Vec<u8>,
-    link: Option<String>,
+    headers: HeaderMap,
 }
 
 impl std::fmt::Debug for Answer {
@@ -87,7 +88,12 @@ impl Answer {
 
     /// The address of the list's next page. It is for reading what it asks for: requests go to the configured GitHub only.
     pub(super) fn next(&self) -> Option<Url> {
-        link::next(self.link.as_deref()?)
+        link::next(self.header(LINK.as_str())?)
+    }
+
+    /// A header that is text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 }
 
@@ -268,7 +274,7 @@ impl Http {
                 return Err(passing(format!("the answer has more than {ANSWER_MOST} bytes")));
             }
         }
-        typed(call.doing, status, &headers, body)
+        typed(call.doing, status, headers, body)
     }
 
     async fn execute(
@@ -306,29 +312,36 @@ impl Http {
 fn typed(
     doing: &'static str,
     status: StatusCode,
-    headers: &HeaderMap,
+    headers: HeaderMap,
     body: Vec<u8>,
 ) -> Result<Status, Failed> {
     let message = || message(&body);
     match status.as_u16() {
-        200..=299 if is_whole(&body) => {
-            let link = headers.get(LINK).and_then(|value| value.to_str().ok()).map(str::to_owned);
-            Ok(Status::Ok(Answer { body, link }))
-        }
+        200..=299 if is_whole(&body) => Ok(Status::Ok(Answer { body, headers })),
         // As good as lost: it may have taken effect, and what it says is not known.
         200..=299 => Err(Failed {
             error: GitHubError::Unavailable { doing, why: format!("answered {status} with what is no JSON") },
             again_after: Some(Duration::ZERO),
         }),
-        status @ (NOT_FOUND | CONFLICT | UNPROCESSABLE) => {
-            Ok(Status::Said(Said { status, message: message() }))
+        NOT_FOUND => {
+            let message = with_accepted(message(), &headers);
+            Ok(Status::Said(Said { status: NOT_FOUND, message }))
         }
-        403 | 429 if let Some(retry_after) = limit(status, headers, &message()) => Err(Failed {
+        status @ (CONFLICT | UNPROCESSABLE) => Ok(Status::Said(Said { status, message: message() })),
+        403 | 429 if let Some(retry_after) = limit(status, &headers, &message()) => Err(Failed {
             error: GitHubError::RateLimited { doing, retry_after },
             again_after: (retry_after <= RETRY_AFTER_WAITED).then_some(retry_after),
         }),
         400..=499 => Err(Failed {
-            error: GitHubError::Refused { doing, status: status.as_u16(), why: message() },
+            error: GitHubError::Refused {
+                doing,
+                status: status.as_u16(),
+                why: if status == StatusCode::FORBIDDEN {
+                    with_accepted(message(), &headers)
+                } else {
+                    message()
+                },
+            },
             again_after: None,
         }),
         code => Err(Failed {
@@ -381,7 +394,7 @@ mod tests {
     fn answer(status: u16, headers: &[(&'static str, &str)], body: &str) -> Result<Status, Failed> {
         let headers =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        typed("testing", StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes().to_vec())
+        typed("testing", StatusCode::from_u16(status).unwrap(), headers, body.as_bytes().to_vec())
     }
 
     fn failed(status: u16, headers: &[(&'static str, &str)], body: &str) -> Failed {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use mayfly_core::event::{Change, JobEvent};
+use mayfly_core::explain::JobAtGitHub;
 use mayfly_core::ids::{InstallationId, JobId, Repository};
 use mayfly_core::labels::Labels;
 use mayfly_core::policy::Scope;
@@ -69,6 +70,8 @@ struct JobAnswer {
     runner_name: Option<String>,
     name: Option<String>,
     created_at: Option<String>,
+    started_at: Option<String>,
+    completed_at: Option<String>,
 }
 
 impl JobAnswer {
@@ -106,12 +109,36 @@ impl GitHub {
         installation: Option<InstallationId>,
         deadline: Instant,
     ) -> Result<JobEvent, GitHubError> {
+        let answer = self.job_answer(repository, job, installation, deadline).await?;
+        Ok(answer.event(repository, installation))
+    }
+
+    /// The same call, for what it says of times: how far the job is, and when it started and ended.
+    pub async fn job_times(
+        &self,
+        repository: &Repository,
+        job: JobId,
+        installation: Option<InstallationId>,
+        deadline: Instant,
+    ) -> Result<JobAtGitHub, GitHubError> {
+        let answer = self.job_answer(repository, job, installation, deadline).await?;
+        let moment = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+        let (started_at, completed_at) = (moment(&answer.started_at), moment(&answer.completed_at));
+        Ok(JobAtGitHub { change: answer.event(repository, installation).change, started_at, completed_at })
+    }
+
+    async fn job_answer(
+        &self,
+        repository: &Repository,
+        job: JobId,
+        installation: Option<InstallationId>,
+        deadline: Instant,
+    ) -> Result<JobAnswer, GitHubError> {
         const DOING: &str = "looking a job up";
         let scope = Scope::Repository(repository.clone());
         let path = format!("/{scope}/actions/jobs/{job}");
         let call = Call::get(DOING, &path).needs(Permission::Actions);
-        let answer: JobAnswer = self.answer(&scope, installation, call, deadline).await?.read(DOING)?;
-        Ok(answer.event(repository, installation))
+        self.answer(&scope, installation, call, deadline).await?.read(DOING)
     }
 
     /// One page of the repository's runs of that status, fifty at a time (`GET /repos/{owner}/{repo}/actions/runs`);
@@ -162,7 +189,7 @@ impl GitHub {
                 return Ok(jobs);
             }
         }
-        tracing::warn!(%repository, run, most = JOB_PAGES_MOST * PAGE, "a run has more jobs than are looked at");
+        tracing::warn!(%repository, run, most = JOB_PAGES_MOST * PAGE, "a run has more jobs than are looked at: the others are found by their deliveries only");
         Ok(jobs)
     }
 }

@@ -1,6 +1,7 @@
 //! What a refusal means, and what to do about it.
 
 use mayfly_core::policy::Scope;
+use reqwest::header::HeaderMap;
 
 use super::GitHubError;
 use super::http::{NOT_FOUND, Said};
@@ -89,5 +90,41 @@ pub(super) fn not_the_app(error: GitHubError, forbidden: &str) -> GitHubError {
             GitHubError::Refused { doing, status, why }
         }
         GitHubError::RateLimited { .. } | GitHubError::Unavailable { .. } => error,
+    }
+}
+
+/// A refusal's message with what GitHub says would do: an App's and a fine-grained token's permissions
+/// (`x-accepted-github-permissions`), or a classic token's scopes (`x-accepted-oauth-scopes`).
+pub(super) fn with_accepted(message: String, headers: &HeaderMap) -> String {
+    const LENGTH_MOST: usize = 200;
+    let told = |name: &str| {
+        let text = headers.get(name)?.to_str().ok()?.trim();
+        (!text.is_empty()).then(|| text.chars().take(LENGTH_MOST).collect::<String>())
+    };
+    match (told("x-accepted-github-permissions"), told("x-accepted-oauth-scopes")) {
+        (Some(permissions), _) => format!("{message} (it takes the permission {permissions})"),
+        (None, Some(scopes)) => format!("{message} (it takes the scope {scopes})"),
+        (None, None) => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_tells_what_github_would_take() {
+        let why = |headers: &[(&'static str, &str)]| {
+            let pairs = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            with_accepted("No".to_owned(), &pairs.collect())
+        };
+        let permissions = ("x-accepted-github-permissions", "organization_self_hosted_runners=write");
+        let scopes = ("x-accepted-oauth-scopes", "admin:org");
+        assert_eq!(
+            why(&[permissions, scopes]),
+            "No (it takes the permission organization_self_hosted_runners=write)"
+        );
+        assert_eq!(why(&[scopes]), "No (it takes the scope admin:org)");
+        assert_eq!(why(&[("x-accepted-oauth-scopes", "")]), "No");
     }
 }

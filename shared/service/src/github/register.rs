@@ -1,5 +1,6 @@
 //! Runners registered just in time, in their pool's runner group.
 
+use jiff::Timestamp;
 use mayfly_core::ids::{InstallationId, RunnerId, RunnerName};
 use mayfly_core::labels::Labels;
 use mayfly_core::policy::{Pool, Scope};
@@ -13,7 +14,7 @@ use super::{GitHub, GitHubError, PAGE, Permission, Removal};
 use crate::secret::Secret;
 
 /// An organization's runner groups are looked through for so many pages.
-const GROUP_PAGES_MOST: usize = 20;
+pub(super) const GROUP_PAGES_MOST: usize = 20;
 /// What a runner group is called that everybody has.
 const DEFAULT_GROUP: &str = "default";
 
@@ -22,6 +23,8 @@ const DEFAULT_GROUP: &str = "default";
 pub struct Registration {
     /// Its id.
     pub runner_id: RunnerId,
+    /// When GitHub had answered.
+    pub at: Timestamp,
     /// `encoded_jit_config`: good for one runner and one job.
     pub jit_config: Secret,
 }
@@ -71,6 +74,7 @@ impl GitHub {
                     let runner_id = RunnerId(answer.runner.id);
                     return Ok(Registration {
                         runner_id,
+                        at: crate::clock::now(),
                         jit_config: Secret::new(answer.encoded_jit_config),
                     });
                 }

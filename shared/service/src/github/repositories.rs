@@ -88,7 +88,7 @@ impl GitHub {
         }
         if !is_whole {
             let most = PAGES_MOST * PAGE;
-            tracing::warn!(organization = %login, most, "there are more repositories than are looked at");
+            tracing::warn!(organization = %login, most, "there are more repositories than are looked at: jobs of the others are found by their deliveries only");
         }
         repositories.sort();
         repositories.dedup();

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mayfly_core::ids::{Deployment, PoolName, RunnerName};
+use mayfly_core::ids::{Deployment, JobId, PoolName, RunnerName};
 use mayfly_core::slot::VmPlace;
 use mayfly_core::sweep::Vm;
 use tokio::time::Instant;
@@ -28,6 +28,8 @@ pub struct VmOrder<'a> {
     pub deployment: &'a Deployment,
     /// The pool it is of.
     pub pool: &'a PoolName,
+    /// The job it is made for, for the log.
+    pub job: Option<JobId>,
     /// What its guest starts the runner with.
     pub jit_config: &'a Secret,
     /// Its own end, carried out by the provider or the guest.
@@ -107,6 +109,26 @@ pub enum ProviderError {
         /// Why.
         why: String,
     },
+}
+
+/// Why something that was only looked at was not seen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LookError {
+    /// There is no such thing.
+    #[error("{0}")]
+    Missing(String),
+    /// It may not be seen.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The credentials are not taken, or cannot be used.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// No connection to it is trusted.
+    #[error("{0}")]
+    Untrusted(String),
+    /// Nobody knows: no answer, or none that says anything of it.
+    #[error("{0}")]
+    Unknown(String),
 }
 
 /// What a provider lists of this deployment.

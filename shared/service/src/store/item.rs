@@ -9,7 +9,7 @@ use mayfly_core::ids::{
 };
 use mayfly_core::job::{Job, JobState, Moment, Waiting};
 use mayfly_core::making::MakingStep;
-use mayfly_core::slot::{Machine, Phase, PhaseKind, Purpose, Slot, VmPlace};
+use mayfly_core::slot::{Machine, Phase, PhaseKind, Purpose, Slot, VmPlace, Way};
 
 use super::StoreError;
 
@@ -198,7 +198,12 @@ impl<'a> Reader<'a> {
         let reserved_at = self.moment("reserved_at")?;
         // Written with every start; only another job than the one that runs was displaced.
         let displaced = self.maybe_number("displaced")?.map(JobId).filter(|job| Some(*job) != purpose.job());
-        Ok(Slot { runner, purpose, displaced, reserved_at, phase: self.phase()? })
+        // For people: what cannot be read is as good as not there.
+        let way = Way {
+            registered_at: self.maybe_moment("jit_at").unwrap_or_default(),
+            made_at: self.maybe_moment("made_at").unwrap_or_default(),
+        };
+        Ok(Slot { runner, purpose, displaced, reserved_at, way, phase: self.phase()? })
     }
 
     fn phase(&self) -> Result<Phase, StoreError> {

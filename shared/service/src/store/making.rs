@@ -31,8 +31,13 @@ pub(super) fn update(making: &Making) -> &'static str {
         Making::GivenUp { .. } => {
             "SET phase = :deleting, since = :now REMOVE watched_until, step, task, leased_until"
         }
-        Making::HandedOver { .. } => {
-            "SET phase = :booting, since = :now, runner_id = :id REMOVE step, task, leased_until"
+        Making::HandedOver { registered_at: Some(_), .. } => {
+            "SET phase = :booting, since = :now, runner_id = :id, jit_at = :jit_at \
+             REMOVE made_at, step, task, leased_until"
+        }
+        Making::HandedOver { registered_at: None, .. } => {
+            "SET phase = :booting, since = :now, runner_id = :id \
+             REMOVE jit_at, made_at, step, task, leased_until"
         }
     }
 }
@@ -52,15 +57,21 @@ pub(super) fn values(write: Write, making: &Making, now: Timestamp) -> Write {
             let write = write.value(":now", moment(now)).value(":held", moment(*held));
             write.value(":deleting", text("deleting"))
         }
-        Making::HandedOver { runner_id, held } => {
+        Making::HandedOver { runner_id, registered_at, held } => {
             let write = write.value(":id", number(runner_id)).value(":held", moment(*held));
-            write.value(":booting", text("booting")).value(":now", moment(now))
+            let write = write.value(":booting", text("booting")).value(":now", moment(now));
+            registered(write, *registered_at)
         }
     }
 }
 
 pub(super) fn place_values(write: Write, place: &VmPlace) -> Write {
     write.value(":provider", text(place.provider.as_str())).value(":at", text(&place.at))
+}
+
+/// When the runner was registered.
+pub(super) fn registered(write: Write, at: Option<Timestamp>) -> Write {
+    at.iter().fold(write, |write, at| write.value(":jit_at", moment(*at)))
 }
 
 fn step_values(write: Write, step: &MakingStep) -> Write {

@@ -23,6 +23,7 @@ const SETTLED: &str = "settled#";
 const KEEPING: &str = "keeping the sweep's memory";
 const DISCOVERY: &str = "discovery";
 const ROUND: &str = "discovery_round";
+const SWEPT: &str = "swept_at";
 
 /// GitHub keeps a delivery for three days to be asked for again.
 const DELIVERY_KEPT: Duration = Duration::from_secs(4 * 24 * 3600);
@@ -38,6 +39,9 @@ pub struct Memory {
     pub discovery: Option<(String, Timestamp)>,
     /// For each hook, until when its failed deliveries are settled.
     pub settled: BTreeMap<String, Timestamp>,
+    /// When a sweep last left word here. Not each does: only those that have something to write down, of which the search for
+    /// lost jobs is one about every `check_after`.
+    pub swept_at: Option<Timestamp>,
 }
 
 /// A pool that was served here.
@@ -80,6 +84,7 @@ impl Memory {
         {
             memory.discovery = Some((cursor.to_owned(), round));
         }
+        memory.swept_at = reader.maybe_moment(SWEPT).unwrap_or_default();
         Ok(memory)
     }
 }
@@ -138,8 +143,17 @@ impl Ledger {
     }
 
     /// Remembers where the search for lost jobs goes on, and when this round of it began.
-    pub async fn remember_discovery(&self, cursor: &str, round: Timestamp) -> Result<(), StoreError> {
-        let set = [(DISCOVERY.to_owned(), text(cursor)), (ROUND.to_owned(), moment(round))];
+    pub async fn remember_discovery(
+        &self,
+        cursor: &str,
+        round: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let set = [
+            (DISCOVERY.to_owned(), text(cursor)),
+            (ROUND.to_owned(), moment(round)),
+            (SWEPT.to_owned(), moment(now)),
+        ];
         self.put_memory(set.into()).await
     }
 
@@ -159,7 +173,9 @@ impl Ledger {
         for item in self.batches(guids.iter().map(|guid| delivery_key(guid)), "reading deliveries").await? {
             match Reader::new(&item).delivery() {
                 Ok((guid, times)) => _ = asked.insert(guid.to_owned(), times),
-                Err(error) => tracing::error!(%error, "left out"),
+                Err(error) => {
+                    tracing::error!(%error, "a failed delivery's record cannot be read: it is not asked for again")
+                }
             }
         }
         Ok(asked)

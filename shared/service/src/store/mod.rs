@@ -39,7 +39,7 @@ pub use memory::{KnownPool, Memory};
 pub use pool::Stage;
 pub use room::Room;
 pub use slots::Moved;
-pub use table::{CreateTable, create_table};
+pub use table::{CreateTable, TableSeen, create_table, describe_table};
 
 /// Why the ledger could not be asked or told.
 #[derive(Debug, thiserror::Error)]

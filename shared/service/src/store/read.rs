@@ -30,7 +30,7 @@ impl Ledger {
     ) -> Result<Vec<Slot>, StoreError> {
         let (from, doing) = (slot_sort_key(start), "looking for a free slot");
         let range = Range { pool, from: &from, to: "slot#~", limit, consistent: false, doing };
-        Ok(said(self.range(range, |item| item.slot(&self.deployment)).await?))
+        Ok(said(pool, self.range(range, |item| item.slot(&self.deployment)).await?))
     }
 
     /// The pool's oldest waiting jobs, at most `limit`. An entry that cannot be read is left out, and logged: it must not
@@ -38,7 +38,7 @@ impl Ledger {
     pub async fn oldest_waiting(&self, pool: &PoolName, limit: usize) -> Result<Vec<Waiting>, StoreError> {
         let doing = "reading the queue";
         let range = Range { pool, from: "wait#", to: "wait#~", limit, consistent: true, doing };
-        Ok(said(self.range(range, |item| item.waiting(pool)).await?))
+        Ok(said(pool, self.range(range, |item| item.waiting(pool)).await?))
     }
 
     /// One slot, if it is taken.
@@ -102,7 +102,7 @@ impl Ledger {
             match item.job() {
                 Ok(job) => found.insert(id, Some(job)),
                 Err(error) => {
-                    tracing::error!(job = %id, %error, "left out");
+                    tracing::error!(job = %id, %error, "a job's record cannot be read: nothing is done on its account");
                     found.remove(&id)
                 }
             };
@@ -204,9 +204,9 @@ struct Range<'a> {
 }
 
 /// What could be read; what could not is logged.
-fn said<T>((found, corrupt): (Vec<T>, Vec<StoreError>)) -> Vec<T> {
+fn said<T>(pool: &PoolName, (found, corrupt): (Vec<T>, Vec<StoreError>)) -> Vec<T> {
     for error in corrupt {
-        tracing::error!(%error, "left out");
+        tracing::error!(%pool, %error, "a slot or a waiting job cannot be read: it is left out");
     }
     found
 }

@@ -31,7 +31,10 @@ impl Room {
         let read = |(name, value): &(&String, &str)| {
             let claim = read_claim(value);
             if claim.is_none() {
-                tracing::error!(vm = name, "its claim on a cluster's room cannot be read, and is left out");
+                tracing::error!(
+                    runner = name,
+                    "a VM's claim on its cluster's room cannot be read, and is left out"
+                );
             }
             Some(((*name).clone(), claim?))
         };

@@ -105,16 +105,21 @@ fn condition(event: &SlotEvent) -> &'static str {
 
 fn update(event: &SlotEvent) -> &'static str {
     match event {
-        SlotEvent::Placed { .. } => {
+        SlotEvent::Placed { registered_at: Some(_), .. } => {
+            "SET phase = :booting, since = :now, provider = :provider, vm_at = :at, runner_id = :id, \
+             jit_at = :jit_at REMOVE made_at, step, task, leased_until"
+        }
+        SlotEvent::Placed { registered_at: None, .. } => {
             "SET phase = :booting, since = :now, provider = :provider, vm_at = :at, runner_id = :id \
-             REMOVE step, task, leased_until"
+             REMOVE jit_at, made_at, step, task, leased_until"
         }
         SlotEvent::Unplaced { .. } => {
             "SET phase = :reserved, since = reserved_at \
-             REMOVE provider, vm_at, runner_id, step, task, leased_until"
+             REMOVE provider, vm_at, runner_id, jit_at, made_at, step, task, leased_until"
         }
         SlotEvent::Making(making) => making::update(making),
-        SlotEvent::Online => "SET phase = :idle, since = :now",
+        // All that is on the right is as it was before.
+        SlotEvent::Online => "SET phase = :idle, made_at = since, since = :now",
         SlotEvent::Started { .. } => {
             // What the runner was meant for is kept in the same write, until it is seen to; so is what it was meant
             // for before it was found busy. The reader takes a job that displaced itself for none.
@@ -140,8 +145,9 @@ fn values(write: Write, event: &SlotEvent, now: Timestamp) -> Write {
     }
     let write = write.value(":now", moment(now));
     match event {
-        SlotEvent::Placed { vm, runner_id } => {
-            making::place_values(write, vm).value(":booting", text("booting")).value(":id", number(runner_id))
+        SlotEvent::Placed { vm, runner_id, registered_at } => {
+            let write = making::place_values(write, vm).value(":booting", text("booting"));
+            making::registered(write.value(":id", number(runner_id)), *registered_at)
         }
         SlotEvent::Online => write.value(":idle", text("idle")),
         SlotEvent::Started { job } => write.value(":busy", text("busy")).value(":job", number(job)),
@@ -205,7 +211,8 @@ pub(super) fn retake(old: &Slot, new: &Slot) -> Write {
     };
     let update = format!(
         "SET runner = :new, {purpose}, reserved_at = :now, since = :now, phase = :reserved \
-         REMOVE provider, vm_at, runner_id, step, task, leased_until, watched_until, displaced, {stale}"
+         REMOVE provider, vm_at, runner_id, jit_at, made_at, step, task, leased_until, watched_until, displaced, \
+         {stale}"
     );
     let condition = format!("runner = :runner AND phase = :phase AND {} AND {SETTLED}", still(old.purpose));
     let write = Write::update(slot_key_of(&old.runner), update, condition)

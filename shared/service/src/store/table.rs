@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
-    ScalarAttributeType, TableStatus, TimeToLiveSpecification,
+    ScalarAttributeType, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
 
 use super::{StoreError, unavailable};
@@ -19,6 +19,65 @@ pub enum CreateTable {
     Created,
     /// It was there already.
     Existed,
+}
+
+/// A table as it is (`DescribeTable`, `DescribeTimeToLive`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableSeen {
+    /// `TableStatus`: `ACTIVE` when it can be used.
+    pub status: String,
+    /// The attributes of its key, each with its type: first the partition key, then the sort key.
+    pub key: Vec<(String, String)>,
+    /// Whether it is billed by request (`PAY_PER_REQUEST`).
+    pub on_demand: bool,
+    /// Secondary indexes, by name.
+    pub indexes: Vec<String>,
+    /// The attribute by which items expire, where that is switched on.
+    pub expires_by: Option<String>,
+    /// Whether it cannot be deleted by mistake; an engine for one machine may not tell.
+    pub deletion_protected: Option<bool>,
+}
+
+/// Looks at the table. `None` where there is none of that name.
+pub async fn describe_table(
+    aws: &aws_config::SdkConfig,
+    table: &str,
+) -> Result<Option<TableSeen>, StoreError> {
+    let client = Client::new(aws);
+    let seen = match client.describe_table().table_name(table).send().await {
+        Ok(answer) => answer.table,
+        Err(error) => {
+            return match unavailable("looking at the table")(error) {
+                StoreError::Missing { .. } => Ok(None),
+                error @ (StoreError::Unavailable { .. } | StoreError::Corrupt { .. }) => Err(error),
+            };
+        }
+    };
+    let Some(seen) = seen else { return Ok(None) };
+    let ttl = client.describe_time_to_live().table_name(table).send().await;
+    let ttl = ttl.map_err(unavailable("reading the table's TTL"))?.time_to_live_description;
+    let is_on =
+        |status: &TimeToLiveStatus| matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling);
+    let ttl = ttl.filter(|ttl| ttl.time_to_live_status().is_some_and(is_on));
+    let mut key = seen.key_schema().to_vec();
+    key.sort_by_key(|element| element.key_type != KeyType::Hash);
+    let kind = |name: &str| {
+        let known = seen.attribute_definitions().iter().find(|known| known.attribute_name == name);
+        known.map_or(String::new(), |known| known.attribute_type.as_str().to_owned())
+    };
+    let key = key.into_iter().map(|element| (kind(&element.attribute_name), element.attribute_name));
+    let global = seen.global_secondary_indexes().iter().filter_map(|index| index.index_name.clone());
+    let local = seen.local_secondary_indexes().iter().filter_map(|index| index.index_name.clone());
+    Ok(Some(TableSeen {
+        status: seen.table_status().map_or(String::new(), |status| status.as_str().to_owned()),
+        key: key.map(|(kind, name)| (name, kind)).collect(),
+        on_demand: seen
+            .billing_mode_summary()
+            .is_some_and(|billing| billing.billing_mode() == Some(&BillingMode::PayPerRequest)),
+        indexes: global.chain(local).collect(),
+        expires_by: ttl.and_then(|ttl| ttl.attribute_name),
+        deletion_protected: seen.deletion_protection_enabled(),
+    }))
 }
 
 /// How often, and how far apart, a new table is asked whether it is ready.

@@ -120,7 +120,7 @@ impl Story {
         time: Duration,
     ) -> Result<Cloning, CreateError> {
         let deadline = Instant::now() + time;
-        lab.begin(&self.placement, NewVm { name, pool: &self.pool, deadline }).await
+        lab.begin(&self.placement, NewVm { name, pool: &self.pool, job: None, deadline }).await
     }
 
     /// A VM whose guest agent answers.

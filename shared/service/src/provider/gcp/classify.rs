@@ -15,6 +15,8 @@ use serde::Deserialize;
 
 /// The longest text of Google's that is handed on, in characters.
 const MESSAGE_LENGTH_MAX: usize = 400;
+/// How the reason begins where no access token could be had, so that nothing was sent.
+pub(super) const NO_TOKEN: &str = "no access token";
 
 /// A call that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +95,7 @@ impl CallError {
                 .and_then(|source| source.downcast_ref::<CredentialsError>())
                 .is_some_and(CredentialsError::is_transient);
             let kind = if transient { Kind::NotSent } else { Kind::Unsendable };
-            return Self { kind, why: format!("no access token: {}", chain(error)) };
+            return Self { kind, why: format!("{NO_TOKEN}: {}", chain(error)) };
         }
         if error.is_connect() {
             return Self { kind: Kind::NotSent, why: chain(error) };

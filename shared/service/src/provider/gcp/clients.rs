@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use google_cloud_auth::credentials::{Builder, Credentials, service_account};
-use google_cloud_compute_v1::client::{InstanceTemplates, Instances, Regions, ZoneOperations};
-use google_cloud_compute_v1::model::{Instance, InstanceAggregatedList, InstanceTemplate, Operation, Region};
+use google_cloud_compute_v1::client::{InstanceTemplates, Instances, Projects, Regions, ZoneOperations};
+use google_cloud_compute_v1::model::{
+    Instance, InstanceAggregatedList, InstanceTemplate, Operation, Project, Region, TestPermissionsRequest,
+};
 use google_cloud_gax::retry_policy::NeverRetry;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -50,6 +52,7 @@ pub(super) struct Clients {
     operations: OnceCell<ZoneOperations>,
     regions: OnceCell<Regions>,
     templates: OnceCell<InstanceTemplates>,
+    projects: OnceCell<Projects>,
     calls: AtomicU64,
 }
 
@@ -80,6 +83,7 @@ impl Clients {
             operations: OnceCell::new(),
             regions: OnceCell::new(),
             templates: OnceCell::new(),
+            projects: OnceCell::new(),
             calls: AtomicU64::new(0),
         }
     }
@@ -110,6 +114,7 @@ impl Clients {
     client!(operations, ZoneOperations);
     client!(regions, Regions);
     client!(templates, InstanceTemplates);
+    client!(projects, Projects);
 
     async fn credentials(&self) -> Result<&Credentials, CallError> {
         let build = || async {
@@ -228,6 +233,34 @@ impl Clients {
         let call = self.templates().await?.get().set_project(project).set_instance_template(name);
         timed(&self.calls, "instanceTemplates.get", name, limit, call.send()).await
     }
+
+    /// `projects.get`.
+    pub async fn project_seen(&self, limit: Duration) -> Result<Project, CallError> {
+        let call = self.projects().await?.get().set_project(self.project());
+        timed(&self.calls, "projects.get", self.project(), limit, call.send()).await
+    }
+
+    /// `instances.testIamPermissions`: which of these the caller has on an instance.
+    pub async fn allowed(
+        &self,
+        zone: &str,
+        name: &str,
+        permissions: &[&str],
+        limit: Duration,
+    ) -> Result<Vec<String>, CallError> {
+        let body = TestPermissionsRequest::new().set_permissions(permissions.iter().copied());
+        let call = self
+            .instances()
+            .await?
+            .test_iam_permissions()
+            .set_project(self.project())
+            .set_zone(zone)
+            .set_resource(name)
+            .set_body(body);
+        timed(&self.calls, "instances.testIamPermissions", zone, limit, call.send())
+            .await
+            .map(|answer| answer.permissions)
+    }
 }
 
 fn unusable(why: &str) -> CallError {
@@ -239,7 +272,7 @@ fn unusable(why: &str) -> CallError {
 async fn timed<T>(
     count: &AtomicU64,
     call: &'static str,
-    target: &str,
+    what: &str,
     limit: Duration,
     sent: impl Future<Output = Result<T, google_cloud_gax::error::Error>>,
 ) -> Result<T, CallError> {
@@ -257,7 +290,7 @@ async fn timed<T>(
         Ok(_) => "ok".to_owned(),
         Err(error) => error.status().map_or("no answer".to_owned(), |status| status.to_string()),
     };
-    tracing::debug!(call, target, outcome, took_ms = started.elapsed().as_millis(), "called Compute Engine");
+    tracing::debug!(call, what, outcome, took_ms = started.elapsed().as_millis(), "called Compute Engine");
     result
 }
 

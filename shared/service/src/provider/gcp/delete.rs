@@ -72,10 +72,10 @@ impl Gcp {
             let asked = repeated(deadline, LIMIT, |limit| self.ask_to_delete(&zone, name, limit));
             match asked.await {
                 Ok(Some(operation)) => {
-                    tracing::info!(runner = name, zone, "VM is being deleted");
+                    tracing::debug!(runner = name, zone, "asked Compute Engine to delete a VM");
                     parts.push(Part { zone, operation: Some(operation).filter(|name| !name.is_empty()) });
                 }
-                Ok(None) => tracing::info!(runner = name, zone, "VM is gone already"),
+                Ok(None) => tracing::debug!(runner = name, zone, "Compute Engine has no such VM any more"),
                 Err(error) => return Err(provider_error(DELETING, &error)),
             }
         }

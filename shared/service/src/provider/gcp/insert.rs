@@ -67,7 +67,7 @@ pub(super) struct Template {
     labels: BTreeMap<String, String>,
     items: BTreeMap<String, String>,
     scheduling: Scheduling,
-    accelerators: Vec<(String, f64)>,
+    pub(super) accelerators: Vec<(String, f64)>,
 }
 
 impl Template {

@@ -32,6 +32,7 @@ fn sent(template: &Template, gpu_type: Option<&str>, spot: bool, max_lifetime: D
         name: &RunnerName::new(&deployment, &pool, SlotIndex(3), 0),
         deployment: &deployment,
         pool: &pool,
+        job: None,
         jit_config: &Secret::new("jit"),
         max_lifetime,
         deadline: Instant::now(),

@@ -10,6 +10,7 @@ mod clients;
 mod create;
 mod delete;
 mod insert;
+mod inspect;
 mod list;
 mod prepare;
 mod quota;
@@ -28,6 +29,7 @@ use super::ProviderError;
 
 pub use self::clients::GcpCredentials;
 pub use self::delete::Going;
+pub use self::inspect::{Amount, RegionSeen, TemplateSeen, quota_metric};
 
 /// What is configured of a provider of kind `gcp`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -36,10 +36,15 @@ pub(super) fn metric(gpu_type: &str, spot: bool) -> Option<String> {
 
 /// A region's quotas by metric.
 pub(super) fn read(region: Region) -> RegionQuotas {
+    amounts(region.quotas)
+}
+
+/// Quotas by metric.
+pub(super) fn amounts(quotas: Vec<google_cloud_compute_v1::model::Quota>) -> RegionQuotas {
     let entry = |quota: google_cloud_compute_v1::model::Quota| {
         Some((quota.metric?.name()?.to_owned(), (quota.limit?, quota.usage?)))
     };
-    region.quotas.into_iter().filter_map(entry).collect()
+    quotas.into_iter().filter_map(entry).collect()
 }
 
 /// One metric of one region, as read.

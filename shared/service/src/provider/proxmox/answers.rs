@@ -18,7 +18,7 @@ const MIB: u64 = 1 << 20;
 
 /// All that the cluster has (`GET /cluster/resources`). What the token may not see is not in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Resources {
+pub struct Resources {
     /// `type` = `node`
     pub nodes: Vec<NodeEntry>,
     /// `type` = `qemu`, and `lxc`, whose ids are of the same kind
@@ -29,7 +29,7 @@ pub(super) struct Resources {
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NodeEntry {
+pub struct NodeEntry {
     /// `node`
     pub name: String,
     /// `status` = `online`
@@ -42,7 +42,7 @@ pub(super) struct NodeEntry {
 
 /// A VM or container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct VmEntry {
+pub struct VmEntry {
     /// `vmid`
     pub vmid: u32,
     /// Where it is.
@@ -71,7 +71,7 @@ pub(super) struct VmEntry {
 
 /// A storage as one node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct StorageEntry {
+pub struct StorageEntry {
     /// Its name.
     pub storage: String,
     /// The node.
@@ -88,7 +88,7 @@ pub(super) struct StorageEntry {
 
 /// A VM's configuration (`GET /nodes/{node}/qemu/{vmid}/config`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct VmConfig {
+pub struct VmConfig {
     /// `name`
     pub name: Option<String>,
     /// `description`
@@ -108,6 +108,8 @@ pub(super) struct VmConfig {
     /// The storages of its CD images and cloud-init drives. Proxmox refuses to clone to another node when one of these
     /// is not shared either.
     pub media_storages: BTreeSet<String>,
+    /// The bridges of its network devices.
+    pub bridges: BTreeSet<String>,
 }
 
 /// A VM as it is now (`GET …/status/current`).
@@ -204,7 +206,7 @@ impl FromStr for Upid {
 
 impl Resources {
     /// Of `data`. An entry without what it is named by cannot be used and is left out.
-    pub fn read(entries: &[Fields]) -> Self {
+    pub(super) fn read(entries: &[Fields]) -> Self {
         let mut all = Self::default();
         for entry in entries {
             match entry.text("type").as_deref() {
@@ -258,10 +260,12 @@ fn storage(entry: &Fields) -> Option<StorageEntry> {
 
 impl VmConfig {
     /// Of `data`.
-    pub fn read(data: &Fields) -> Self {
+    pub(super) fn read(data: &Fields) -> Self {
         let mut storages = BTreeSet::new();
         let mut media_storages = BTreeSet::new();
+        let mut bridges = BTreeSet::new();
         for (key, value) in &data.0 {
+            bridges.extend(value.as_str().filter(|_| is_network(key)).and_then(bridge_of).map(str::to_owned));
             let Some(drive) = value.as_str().filter(|_| is_drive(key)) else { continue };
             let Some(storage) = storage_of(drive) else { continue };
             let media = drive.split(',').any(|option| option == "media=cdrom");
@@ -278,6 +282,7 @@ impl VmConfig {
             memory_bytes: mib.unwrap_or(MEMORY_DEFAULT_MIB).saturating_mul(MIB),
             storages,
             media_storages,
+            bridges,
         }
     }
 }
@@ -312,8 +317,16 @@ impl TaskState {
 pub(super) struct Fields(BTreeMap<String, Value>);
 
 impl Fields {
+    /// The names of the fields that are objects, with the names in each.
+    pub fn names(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let inner = |(key, value): (&String, &Value)| {
+            Some((key.clone(), value.as_object()?.keys().cloned().collect()))
+        };
+        self.0.iter().filter_map(inner).collect()
+    }
+
     /// A text; a number counts as one, and an empty one as none.
-    fn text(&self, key: &str) -> Option<String> {
+    pub fn text(&self, key: &str) -> Option<String> {
         match self.0.get(key)? {
             Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
             Value::Number(number) => Some(number.to_string()),
@@ -361,6 +374,17 @@ fn is_drive(key: &str) -> bool {
     const KINDS: [&str; 6] = ["ide", "sata", "scsi", "virtio", "efidisk", "tpmstate"];
     let number = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
     KINDS.iter().any(|kind| key.strip_prefix(kind).is_some_and(number))
+}
+
+/// `net0`
+fn is_network(key: &str) -> bool {
+    key.strip_prefix("net")
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The bridge of `virtio=BC:24:…,bridge=vmbr0`.
+fn bridge_of(device: &str) -> Option<&str> {
+    device.split(',').find_map(|option| option.strip_prefix("bridge="))
 }
 
 /// The storage of `storage:volume,option=…`; `None` for `none`, `cdrom` and a device of the host.

@@ -2,6 +2,7 @@
 //!
 //! Nothing is repeated here: what may be, and when, is decided by the callers, which know what a repeat means.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -66,6 +67,20 @@ impl Client {
         let call = Call { method: Method::GET, path: vec!["cluster", "resources"], parameters: Vec::new() };
         let entries: Vec<Fields> = self.http.send(&call, limit).await?;
         Ok(Resources::read(&entries))
+    }
+
+    /// `GET /version`: the release, such as `9.0.10`.
+    pub async fn version(&self, limit: Duration) -> Result<Option<String>, Error> {
+        let call = Call { method: Method::GET, path: vec!["version"], parameters: Vec::new() };
+        Ok(self.http.send::<Fields>(&call, limit).await?.text("version"))
+    }
+
+    /// `GET /access/permissions`: the token's own privileges on a path.
+    pub async fn privileges(&self, path: &str, limit: Duration) -> Result<BTreeSet<String>, Error> {
+        let parameters = vec![("path", path)];
+        let call = Call { method: Method::GET, path: vec!["access", "permissions"], parameters };
+        let told: Fields = self.http.send(&call, limit).await?;
+        Ok(told.names().remove(path).unwrap_or_default())
     }
 
     /// `GET /nodes/{node}/qemu/{vmid}/config`

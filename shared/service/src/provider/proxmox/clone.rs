@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use mayfly_core::ids::{PoolName, RunnerName};
+use mayfly_core::ids::{JobId, PoolName, RunnerName};
 use mayfly_core::policy::ProxmoxPlacement;
 use mayfly_core::room::{Demand, Found};
 use mayfly_core::slot::VmPlace;
 use tokio::time::Instant;
+use tracing::field::display;
 
 use super::answers::{Upid, VmStatus};
 use super::client::CloneOrder;
@@ -35,6 +36,8 @@ pub struct NewVm<'a> {
     pub name: &'a RunnerName,
     /// The pool it is of.
     pub pool: &'a PoolName,
+    /// The job it is made for, for the log.
+    pub job: Option<JobId>,
     /// Until when there is time for it.
     pub deadline: Instant,
 }
@@ -163,7 +166,8 @@ impl Proxmox {
             Ok(task) => return Ok(Asked::Begun(task)),
             Err(error) => error,
         };
-        tracing::info!(runner = %vm.name, node = host, vmid, %error, "not cloned here");
+        let job = vm.job.map(display);
+        tracing::info!(pool = %vm.pool, job, runner = %vm.name, node = host, vmid, %error, "not cloned here");
         match &error.kind {
             Kind::Taken => {
                 demand.taken.insert(vmid);

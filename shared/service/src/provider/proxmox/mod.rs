@@ -16,6 +16,7 @@ mod clone;
 mod delete;
 mod error;
 mod http;
+mod inspect;
 mod list;
 mod look;
 mod marks;
@@ -43,6 +44,7 @@ use crate::config::Trust;
 use crate::secret::SecretSource;
 use crate::store::{Ledger, Room};
 
+pub use self::answers::{NodeEntry, Resources, StorageEntry, VmConfig, VmEntry};
 pub use self::clone::{Cloning, NewVm};
 pub use self::delete::Going;
 pub use self::steps::{Advanced, Failure, Reached};

@@ -120,7 +120,7 @@ impl Proxmox {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no time left".to_owned(),
         };
-        tracing::debug!(vm = name, why, "its claim on the cluster's room ends by itself");
+        tracing::debug!(runner = name, why, "its claim on the cluster's room ends by itself");
     }
 
     /// Gives back what was claimed for a VM that is gone, where it was made so lately that its claim may still stand.
