@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 use mayfly_service::config::Url;
+
+use crate::examples;
 
 /// Self-hosted GitHub Actions runners on virtual machines that live for one job.
 ///
@@ -22,7 +25,10 @@ pub struct Args {
 pub enum Command {
     Serve(ServeArgs),
     Demo(DemoArgs),
+    Doctor(DoctorArgs),
     Drain(DrainArgs),
+    Status(StatusArgs),
+    Explain(ExplainArgs),
     Init(Box<InitArgs>),
     /// The GitHub App that Mayfly logs in as
     GithubApp {
@@ -34,6 +40,8 @@ pub enum Command {
         #[command(subcommand)]
         command: TableCommand,
     },
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 /// Run everything on this machine: the webhook, the periodic sweep and the table
@@ -48,6 +56,7 @@ pub enum Command {
 /// SIGINT and SIGTERM stop it in good order: no new requests, and work in flight gets time to finish. A second one
 /// ends it at once; nothing is lost then, the next start takes up what was left.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = examples::SERVE)]
 pub struct ServeArgs {
     /// Where the webhook listens; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
@@ -77,6 +86,7 @@ pub struct ServeArgs {
 /// a line. It ends when all jobs are over and nothing is left, with exit code 1 if an invariant broke, a job was
 /// not served, or anything is left.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = examples::DEMO)]
 pub struct DemoArgs {
     /// Repeat a demo: the seed that it printed
     #[arg(long, value_name = "N")]
@@ -89,6 +99,25 @@ pub struct DemoArgs {
     pub log: Option<PathBuf>,
 }
 
+/// Check a deployment from outside, and say how to mend what is wrong
+///
+/// Looks at the configuration and its secrets, GitHub (login, permissions, webhook and its deliveries, runner groups), the
+/// table, and each provider (credentials, templates, zones, quotas, privileges, room), and changes nothing. A line for each
+/// finding, with what to do on the next. Exit code 0 when nothing is wrong (warnings are not), else 1.
+///
+/// It asks with the configuration's own credentials, and with the AWS SDK's for the table. What these may not see, and Mayfly
+/// itself has no need to, is skipped.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = examples::DOCTOR)]
+pub struct DoctorArgs {
+    /// Print one JSON object instead: `findings` with area, what, level, why and mend, and the number of each level
+    #[arg(long)]
+    pub json: bool,
+    /// The deployment is a `mayfly serve --poll`, which needs no webhook
+    #[arg(long)]
+    pub poll: bool,
+}
+
 /// Let a pool run dry, or serve again: to replace an image without losing a job
 ///
 /// A drained pool takes no new jobs and starts no VMs. Jobs that run end normally, idle runners go, and jobs that come
@@ -99,6 +128,7 @@ pub struct DemoArgs {
 /// `mayfly serve` on this machine is at the address that its log names at its start: set AWS_ENDPOINT_URL_DYNAMODB to
 /// it; it asks for no credentials.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = examples::DRAIN)]
 pub struct DrainArgs {
     /// The pool's name
     #[arg(value_name = "POOL")]
@@ -116,11 +146,43 @@ pub struct DrainArgs {
     pub timeout: Duration,
 }
 
+/// Show how a deployment stands: its pools, their runners, the jobs that wait and why each does
+///
+/// From the table alone, with one query for each pool: nothing is asked of GitHub or a provider. It is looked for as `mayfly
+/// drain` does. Exit code 1 where a pool could not be read.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = examples::STATUS)]
+pub struct StatusArgs {
+    /// Look again each few seconds until it is ended; on a terminal, drawn in place
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "3s", value_parser = watch)]
+    pub watch: Option<Duration>,
+    /// As JSON, for programs; with --watch, a line for each look
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Tell the story of one job: what it waited for, what was tried for it, who ran it, and how long each step took
+///
+/// From the table, and from GitHub where that answers. A job is remembered for `timing.retention` after its end. Exit code 1
+/// where the table knows nothing of it.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = examples::EXPLAIN)]
+pub struct ExplainArgs {
+    /// The job's number, its address in the browser (`https://github.com/OWNER/REPO/actions/runs/RUN/job/JOB`), or the name
+    /// of a runner that is still there
+    #[arg(value_name = "JOB|RUNNER|URL")]
+    pub what: String,
+    /// As JSON, for programs
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Write a commented configuration for one pool on Google Cloud
 ///
 /// From these flags, which are those of scalers built on GitHub's scale sets; what is missing is asked for at the terminal. No
 /// secret is written: the configuration names where each one is. An existing file is left as it is.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = examples::INIT)]
 pub struct InitArgs {
     /// Where runners register: `https://github.com/ORGANIZATION`, `…/OWNER/REPOSITORY` or `…/enterprises/ENTERPRISE`
     #[arg(long)]
@@ -191,6 +253,7 @@ pub enum GithubAppCommand {
 /// the configuration are printed. The browser has to reach this machine's loopback address: over SSH, give --listen a port
 /// and forward it (`ssh -L PORT:127.0.0.1:PORT`).
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = examples::GITHUB_APP_CREATE)]
 pub struct CreateAppArgs {
     /// Whose App it is; without it, your own account's
     #[arg(long, value_name = "ORGANIZATION", value_parser = login)]
@@ -226,6 +289,7 @@ pub struct CreateAppArgs {
 /// As the App of the configuration, or as the one that --client-id and --private-key name. Only the address changes, and that
 /// deliveries are JSON; the secret stays as it is.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = examples::GITHUB_APP_WEBHOOK)]
 pub struct AppWebhookArgs {
     /// The address, such as `https://….lambda-url.us-east-1.on.aws/webhook`
     #[arg(value_name = "URL", value_parser = address)]
@@ -280,7 +344,33 @@ pub enum TableCommand {
     ///
     /// Made where the AWS SDK's own variables lead (AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB, …), as the terraform makes
     /// it. A table that is there already is left as it is.
+    #[command(after_long_help = examples::TABLE_CREATE)]
     Create,
+}
+
+/// Print what a shell needs to complete `mayfly` and its arguments
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = examples::COMPLETIONS)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Write the manual: a page for `mayfly` and one for each command
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = examples::MAN)]
+pub struct ManArgs {
+    /// Where, made when it is not there
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
+}
+
+/// Each look is a query for each pool.
+fn watch(text: &str) -> Result<Duration, String> {
+    let (least, most) = (Duration::from_secs(1), Duration::from_secs(3600));
+    let wait = duration(text)?;
+    if (least..=most).contains(&wait) { Ok(wait) } else { Err("must be between 1s and 60m".to_owned()) }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

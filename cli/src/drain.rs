@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::args::DrainArgs;
 use crate::error::Error;
+use crate::progress::{Progress, during};
 use crate::signals::Signals;
 use crate::table::aws_config;
 use crate::tell::tell;
@@ -38,13 +39,11 @@ pub async fn run(args: DrainArgs) -> Result<(), Error> {
         policy.deployment.clone(),
         policy.timing.retention,
     );
+    let (done, standing) = during("asking the table", set(&ledger, &pool, args.resume)).await?;
+    say(&pool, done, &standing)?;
     if args.resume {
-        let done = if ledger.resume(&pool).await? { "resumed" } else { "was not drained" };
-        return say(&pool, done, &Standing::look(&ledger, &pool).await?);
+        return Ok(());
     }
-    ledger.drain(&pool, now()).await?;
-    let standing = Standing::look(&ledger, &pool).await?;
-    say(&pool, "drained", &standing)?;
     if !args.wait {
         return Ok(());
     }
@@ -57,6 +56,19 @@ pub async fn run(args: DrainArgs) -> Result<(), Error> {
             Err(Error::NotDrained { pool: pool.clone(), why })
         }
     }
+}
+
+/// Drains a pool, or ends its drain; what that changed, and how the pool stands.
+async fn set(ledger: &Ledger, pool: &PoolName, resume: bool) -> Result<(&'static str, Standing), StoreError> {
+    let done = if !resume {
+        ledger.drain(pool, now()).await?;
+        "drained"
+    } else if ledger.resume(pool).await? {
+        "resumed"
+    } else {
+        "was not drained"
+    };
+    Ok((done, Standing::look(ledger, pool).await?))
 }
 
 /// The milliseconds that the table keeps.
@@ -81,15 +93,20 @@ async fn wait(
     deadline: Instant,
 ) -> Result<(), Error> {
     let (mut pause, mut failed) = (LOOK_SOON, 0);
+    let progress = Progress::begin();
     while standing.taken() > 0 {
         let now = Instant::now();
         if now >= deadline {
             let why = format!("not empty within --timeout: {standing}; it stays drained until `--resume`");
             return Err(Error::NotDrained { pool: pool.clone(), why });
         }
-        sleep_until((now + pause).min(deadline)).await;
+        let looking = async {
+            sleep_until((now + pause).min(deadline)).await;
+            Standing::look(ledger, pool).await
+        };
+        let looked = progress.during(format_args!("waiting for pool {pool}: {standing}"), looking).await;
         pause = (pause * 3 / 2).min(LOOK_SELDOM);
-        let seen = match Standing::look(ledger, pool).await {
+        let seen = match looked {
             Ok(seen) => seen,
             Err(error) => {
                 failed += 1;

@@ -51,7 +51,10 @@ impl Engine {
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             if let Err(error) = runtime.block_on(serve(listener, database, stopped)) {
-                tracing::error!(error, "the embedded table stopped");
+                tracing::error!(
+                    error,
+                    "the embedded table stopped: nothing is recorded until mayfly is started again"
+                );
             }
         };
         let thread = std::thread::Builder::new().name("table".to_owned()).spawn(serve).map_err(failed)?;
@@ -69,7 +72,7 @@ impl Engine {
         let _ = self.stop.send(());
         let joined = tokio::task::spawn_blocking(move || self.thread.join());
         if tokio::time::timeout(patience, joined).await.is_err() {
-            tracing::warn!("the embedded table did not end in time");
+            tracing::warn!("the embedded table did not end in time; what was answered is kept all the same");
         }
     }
 }
@@ -98,7 +101,9 @@ async fn expire(database: Database) {
         let database = database.clone();
         match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
             Ok(Ok(removed)) => tracing::debug!(removed, "expired items removed"),
-            Ok(Err(error)) => tracing::warn!(%error, "expired items could not be removed"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "expired items could not be removed: it is tried again in ten minutes")
+            }
             Err(_) => return,
         }
     }

@@ -71,6 +71,21 @@ pub enum Error {
         /// What ended the waiting, and how things stand.
         why: String,
     },
+    /// Nothing can be told of what was asked for.
+    #[error("{0}")]
+    Untold(String),
+    /// A part of the deployment could not be read.
+    #[error("{} could not be read", pools.join(", "))]
+    Unread {
+        /// Which pools.
+        pools: Vec<String>,
+    },
+    /// A deployment is not as it should be.
+    #[error("{wrong} of the findings {} wrong; each says how to mend it", if *wrong == 1 { "is" } else { "are" })]
+    Unwell {
+        /// How many findings say so.
+        wrong: usize,
+    },
     /// No configuration can be written from what was given.
     #[error("{0}")]
     Init(String),

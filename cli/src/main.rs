@@ -1,16 +1,25 @@
-//! `mayfly`: everything on one machine, a demo that needs no account, a first configuration, the GitHub App, draining a pool, and the table.
+//! `mayfly`: everything on one machine, a demo that needs no account, a first configuration, the GitHub App, a check of a deployment,
+//! draining a pool, how a deployment stands, the story of a job, and the table.
 
 mod args;
 mod demo;
+mod doctor;
 mod drain;
 mod engine;
 mod error;
+mod examples;
+mod explain;
 mod github_app;
 mod host;
 mod init;
+mod manual;
+mod progress;
 mod proxy;
+mod screen;
 mod serve;
 mod signals;
+mod status;
+mod styled;
 mod table;
 mod tell;
 
@@ -43,10 +52,15 @@ fn run(args: Args) -> Result<(), Error> {
         match args.command {
             Command::Serve(serve) => serve::run(serve).await,
             Command::Demo(demo) => demo::run(demo).await,
+            Command::Doctor(args) => doctor::run(args).await,
             Command::Drain(args) => drain::run(args).await,
+            Command::Status(args) => status::run(args).await,
+            Command::Explain(args) => explain::run(args).await,
             Command::Init(args) => init::run(args),
             Command::GithubApp { command } => github_app::run(command).await,
             Command::Table { command: TableCommand::Create } => table::create().await,
+            Command::Completions(args) => manual::completions(args.shell),
+            Command::Man(args) => manual::pages(&args.folder),
         }
     });
     // What is still under way was given its time; it is left for the next sweep.

@@ -8,6 +8,7 @@ use mayfly_service::store::{self, CreateTable, create_table, local_aws_config};
 use mayfly_service::telemetry;
 
 use crate::error::Error;
+use crate::progress::during;
 use crate::tell::tell;
 
 /// The AWS SDK's own variable for the table's address.
@@ -37,7 +38,8 @@ fn is_here(url: &str) -> bool {
 pub async fn create() -> Result<(), Error> {
     telemetry::start(telemetry::format_here());
     let config = Config::load()?;
-    let found = create_table(&aws_config().await, &config.table).await?;
+    let making = async { create_table(&aws_config().await, &config.table).await };
+    let found = during(format_args!("making the table {}", config.table), making).await?;
     let outcome = match found {
         CreateTable::Created => "created",
         CreateTable::Existed => "existed already",

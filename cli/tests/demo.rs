@@ -48,6 +48,9 @@ fn a_demo_serves_its_jobs_leaves_nothing_and_tells_no_secret() {
         "27 served, 3 cancelled before they started, of 30",
         "0 broken",
         "left        nothing",
+        "what `mayfly explain` says of the job to which most happened",
+        "it is recorded",
+        "how long",
     ] {
         assert!(out.contains(told), "{told} is missing in\n{out}");
     }

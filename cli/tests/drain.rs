@@ -110,7 +110,7 @@ fn at(seconds: i64) -> Timestamp {
 
 fn placed() -> SlotEvent {
     let vm = VmPlace { provider: ProviderName::new("gcp").unwrap(), at: "us-east1-c".to_owned() };
-    SlotEvent::Placed { vm, runner_id: RunnerId(7) }
+    SlotEvent::Placed { vm, runner_id: RunnerId(7), registered_at: None }
 }
 
 fn started() -> SlotEvent {
@@ -246,9 +246,7 @@ async fn a_table_that_is_not_there_or_does_not_answer_is_said_in_one_message() {
 async fn a_mayfly_that_serves_on_this_machine_is_reached_at_the_address_in_its_log() {
     let mut place = Place::alone();
     let serving = place.serve();
-    let log = place.log();
-    let (_, rest) = log.split_once("AWS_ENDPOINT_URL_DYNAMODB=").expect(&log);
-    let endpoint = rest.split_whitespace().next().unwrap().to_owned();
+    let endpoint = place.table_of_serve();
     place.environment.push(("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), endpoint.clone()));
     let told = said(&place.run(&["drain", "linux-gpu"]));
     assert_eq!(told, "pool linux-gpu: drained; no runner left, no job waits\n");

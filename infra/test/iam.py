@@ -41,6 +41,9 @@ COMPUTE = {
     "instanceTemplates.get": {"compute.instanceTemplates.get"},
 }
 
+# What `mayfly doctor` alone asks. The first takes no right; without an answer to the second it skips what that tells.
+LOOKS = {"instances.testIamPermissions", "projects.get"}
+
 
 def aws_calls():
     """The actions that each function's code calls."""
@@ -151,8 +154,8 @@ def main():
     for path, text in state.rust("shared/service/src/provider/gcp").items():
         if path.name != "clients.rs" and re.search(r"\.send\(\)", text):
             sys.exit(f"{path} calls Compute Engine past clients.rs")
-    if methods != set(COMPUTE):
-        sys.exit(f"the code calls {sorted(methods)}, and COMPUTE here has {sorted(COMPUTE)}")
+    if methods != set(COMPUTE) | LOOKS:
+        sys.exit(f"the code calls {sorted(methods)}, and COMPUTE and LOOKS here have {sorted(set(COMPUTE) | LOOKS)}")
     roles = [values for address, values in state.resources("minimal").items() if "google_project_iam_custom_role" in address]
     granted = [permission for role in roles for permission in role["permissions"]]
     if len(granted) != len(set(granted)):

@@ -12,7 +12,8 @@ def main():
     hash_key, range_key = (name for kind in ("Hash", "Range") for name, found in keys.items() if found == kind)
     types = set(re.findall(r"ScalarAttributeType::(\w)", text))
     (ttl,) = set(re.findall(r'\.attribute_name\("(\w+)"\)\.enabled\(true\)', text))
-    indexed = "global_secondary_indexes" in text or "local_secondary_indexes" in text
+    # Set with an argument or built; read without one, where a table is looked at.
+    indexed = re.search(r"secondary_indexes\((?!\))|SecondaryIndex::builder", text)
     made = {
         "hash_key": hash_key,
         "range_key": range_key,

@@ -1,13 +1,12 @@
 //! `mayfly demo`: everything on loopback, for a person to watch.
 //!
-//! [`scenario`] is what happens, [`stage`] where; [`story`] and [`decisions`] put it in words, [`scene`], [`view`] and
-//! [`screen`] show it on a terminal, [`plain`] elsewhere; [`summary`] is what it comes to.
+//! [`scenario`] is what happens, [`stage`] where; [`story`] and [`decisions`] put it in words, [`scene`] and [`view`]
+//! show it on a terminal, [`plain`] elsewhere; [`summary`] is what it comes to.
 
 mod decisions;
 mod plain;
 mod scenario;
 mod scene;
-mod screen;
 mod stage;
 mod story;
 mod summary;
@@ -17,6 +16,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use mayfly_core::explain::Explanation;
 use mayfly_core::ids::Deployment;
 use mayfly_core::sweep::PoolLedger;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -30,11 +30,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::DemoArgs;
 use crate::error::Error;
+use crate::explain;
+use crate::screen::Screen;
 use crate::signals::Signals;
+use crate::styled;
 use decisions::Decision;
 use scenario::Scenario;
 use scene::Scene;
-use screen::Screen;
 use stage::Stage;
 use story::{Line, Story};
 use summary::{Evidence, Summary};
@@ -66,13 +68,17 @@ pub async fn run(args: DemoArgs) -> Result<(), Error> {
     let whole = async {
         let mut demo = Demo::begin(seed, usize::from(args.jobs), screen, decisions).await?;
         demo.play(longest).await?;
-        Ok::<Summary, Error>(demo.end().await)
+        Ok::<_, Error>(demo.end().await)
     };
-    let summary = tokio::select! {
+    let (summary, richest) = tokio::select! {
         summary = whole => summary?,
         _ = signals.next() => return Err(Error::Interrupted),
     };
     say(&summary.to_string())?;
+    if let Some(story) = richest {
+        say("\nwhat `mayfly explain` says of the job to which most happened:\n\n")?;
+        styled::tell(&explain::render(&story))?;
+    }
     summary.failure().map_or(Ok(()), |failure| Err(Error::Demo(failure)))
 }
 
@@ -206,16 +212,17 @@ impl Demo {
     }
 
     /// Gives the terminal back, ends everything, and adds it up.
-    async fn end(mut self) -> Summary {
+    async fn end(mut self) -> (Summary, Option<Explanation>) {
         drop(self.screen.take());
         let took = self.began.elapsed();
+        let richest = self.stage.richest_story(self.scenario.jobs()).await;
         let simulator = self.stage.close().await;
         let (view, violations) = simulator.with(|world, _| (world.view(), world.violations().to_vec()));
         let ledgers = match &self.ledgers {
             Ok(ledgers) => Ok(ledgers.as_slice()),
             Err(why) => Err(why.as_str()),
         };
-        Summary::of(&Evidence {
+        let summary = Summary::of(&Evidence {
             seed: self.seed,
             planned: self.planned,
             took,
@@ -224,6 +231,7 @@ impl Demo {
             ledgers,
             scenario: &self.scenario,
             story: &self.story,
-        })
+        });
+        (summary, richest)
     }
 }

@@ -7,16 +7,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mayfly_core::explain::Explanation;
 use mayfly_core::sweep::PoolLedger;
+use mayfly_service::clock;
 use mayfly_service::config::Config;
 use mayfly_service::inbound::Gate;
+use mayfly_service::look::{JobStory, Witnesses};
 use mayfly_service::mayfly::Mayfly;
 use mayfly_service::provider::gcp::GcpCredentials;
 use mayfly_service::secret::Secret;
 use mayfly_service::store::{create_table, local_aws_config};
 use simulator::{
-    Chance, InstanceTemplate, Lab, Node, PoolLimit, Repository, ServeOptions, Settings, Simulator, Stockout,
-    Template, Timing,
+    Chance, InstanceTemplate, JobId, Lab, Node, PoolLimit, Repository, ServeOptions, Settings, Simulator,
+    Stockout, Template, Timing,
 };
 use tempfile::TempDir;
 
@@ -99,6 +102,23 @@ impl Stage {
             ledgers.push(ledger);
         }
         Ok(ledgers)
+    }
+
+    /// The story of the job to which most happened, as `mayfly explain` tells it; none where the table does not answer.
+    pub async fn richest_story(&self, jobs: &[JobId]) -> Option<Explanation> {
+        let jobs: Vec<_> = jobs.iter().map(|job| mayfly_core::ids::JobId(job.0)).collect();
+        let read = tokio::time::timeout(LEDGER_LONGEST, self.mayfly.ledger.jobs(&jobs)).await;
+        let records = read.ok()?.ok()?;
+        let richest = records.into_values().flatten().max_by_key(|job| job.timeline.len())?;
+        let Mayfly { ledger, policy, .. } = &*self.mayfly;
+        // The demo counts GitHub's calls as Mayfly's work.
+        let github = Err("the demo asks it for no more than the jobs themselves need".to_owned());
+        let witnesses = Witnesses { ledger, policy, github };
+        let told = tokio::time::timeout(LEDGER_LONGEST, witnesses.job(richest.id, clock::now())).await;
+        match told.ok()?.ok()? {
+            JobStory::Told(story) => Some(*story),
+            JobStory::Unknown => None,
+        }
     }
 
     /// Ends Mayfly and the table; the world stays, to be looked at.

@@ -242,8 +242,8 @@ impl Story {
 
     /// The world's history tells of VMs; only in the lab there is more to making one.
     fn made(&self, decision: &Decision) -> Option<(Tone, &'static str, String)> {
-        let [placement, runner] = ["placement", "runner"].map(|name| decision.field(name));
-        let node = placement.strip_prefix(LAB_PROVIDER)?.strip_prefix('/')?;
+        let [place, runner] = ["place", "runner"].map(|name| decision.field(name));
+        let node = place.strip_prefix(LAB_PROVIDER)?.strip_prefix('/')?;
         let is_whole = !self.left.contains(runner);
         let text = format!("{runner} on {node}: the guest agent answers, and has the runner's JIT config");
         is_whole.then_some((Tone::Decision, "handed over", text))
@@ -355,13 +355,13 @@ mod tests {
     #[test]
     fn a_vm_in_the_lab_is_handed_over_unless_it_is_left_for_a_sweep() {
         let runner = "demo-linux-lab-0003-abcdefghijkm";
-        let made = decision("VM made", &[("placement", "lab/pve1/9007"), ("runner", runner)]);
+        let made = decision("VM made", &[("place", "lab/pve1/9007"), ("runner", runner)]);
         let left = decision("left for the sweep", &[("step", "cloning"), ("runner", runner)]);
         let text = "linux-lab-03-abc on pve1/9007: the guest agent answers, and has the runner's JIT config";
         assert_eq!(told(&story().hear(&[], &[], std::slice::from_ref(&made))), [("handed over", text)]);
         let lines = story().hear(&[], &[], &[left, made]);
         assert_eq!(told(&lines), [("decided", "left for the sweep (runner linux-lab-03-abc, step cloning)")]);
-        let elsewhere = decision("VM made", &[("placement", "gcp/us-east1-c"), ("runner", RUNNER)]);
+        let elsewhere = decision("VM made", &[("place", "gcp/us-east1-c"), ("runner", RUNNER)]);
         assert_eq!(told(&story().hear(&[], &[], &[elsewhere])), []);
     }
 

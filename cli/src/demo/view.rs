@@ -4,37 +4,7 @@ use mayfly_core::slot::PhaseKind;
 
 use super::scene::{JobScene, JobStage, PoolScene, Scene, VmScene};
 use super::story::{Line as Told, Tone};
-
-/// What a text stands out by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
-    /// Nothing.
-    Plain,
-    /// Of less interest.
-    Dim,
-    /// A heading.
-    Strong,
-    /// As hoped for.
-    Good,
-    /// Under way.
-    Active,
-    /// Unusual, and provided for.
-    Odd,
-    /// Broken.
-    Bad,
-}
-
-/// A piece of a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Span {
-    /// The text, without control characters.
-    pub text: String,
-    /// How it stands out.
-    pub style: Style,
-}
-
-/// One line of the screen.
-pub type Line = Vec<Span>;
+use crate::styled::{Line, Span, Style, cut, span};
 
 /// What just happened has at least so many lines, where the screen has them.
 const TOLD_LEAST: usize = 5;
@@ -219,29 +189,6 @@ fn style_of(tone: Tone) -> Style {
         Tone::Decision => Style::Active,
         Tone::Bad => Style::Bad,
     }
-}
-
-fn span(text: impl Into<String>, style: Style) -> Span {
-    let text: String = text.into();
-    // A text from outside must not move the cursor.
-    Span { text: text.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect(), style }
-}
-
-/// The line's first `width` columns. All signs used here are one column wide.
-fn cut(line: Line, width: usize) -> Line {
-    let mut room = width;
-    let mut kept = Line::new();
-    for mut span in line {
-        let length = span.text.chars().count();
-        if length > room {
-            span.text = span.text.chars().take(room).collect();
-        }
-        room = room.saturating_sub(length);
-        if !span.text.is_empty() {
-            kept.push(span);
-        }
-    }
-    kept
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::args::{AppWebhookArgs, CreateAppArgs, GithubAppCommand};
 use crate::error::Error;
+use crate::progress::during;
 use crate::signals::Signals;
 use crate::tell::tell;
 use files::Kept;
@@ -66,14 +67,15 @@ async fn create(args: &CreateAppArgs) -> Result<(), Error> {
         let agreed = async { coming.recv().await.ok_or(Error::Interrupted) };
         // From here on GitHub may have made an App: what follows is short, and is not interrupted.
         let (code, reply) = tokio::select! {
-            agreed = agreed => agreed?,
+            agreed = during("waiting for the browser", agreed) => agreed?,
             _ = signals.next() => return Err(Error::Interrupted),
             () = tokio::time::sleep(PATIENCE) => {
                 let minutes = PATIENCE.as_secs() / 60;
                 return Err(Error::App(format!("nobody agreed within {minutes} minutes; begin again")));
             }
         };
-        let made = exchanged(args, &code, Files { key, secret }, &asked).await;
+        let exchanging = exchanged(args, &code, Files { key, secret }, &asked);
+        let made = during("fetching the App from GitHub", exchanging).await;
         let installing = |(app, _): &(NewApp, String)| args.webhook_url.as_ref().map(|_| install_page(app));
         // The browser may be gone; the terminal tells the same.
         _ = reply.send(made.as_ref().map(installing).map_err(ToString::to_string));
@@ -182,7 +184,9 @@ async fn webhook(args: AppWebhookArgs) -> Result<(), Error> {
         _ => Config::load()?.github,
     };
     let url = args.url;
-    let pointed = GitHub::new(&github).point_webhook(&url, Instant::now() + CALL_LONGEST).await;
+    let github = GitHub::new(&github);
+    let pointing = github.point_webhook(&url, Instant::now() + CALL_LONGEST);
+    let pointed = during("telling GitHub", pointing).await;
     let PointedWebhook { before, events } = pointed.map_err(|error| Error::App(error.to_string()))?;
     match before {
         Some(before) if before == url.as_str() => {

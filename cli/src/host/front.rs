@@ -62,7 +62,7 @@ pub async fn serve(listener: TcpListener, front: Arc<Front>, mut stop: watch::Re
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    tracing::warn!(%error, "a connection could not be accepted: it is tried again at once");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

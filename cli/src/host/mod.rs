@@ -97,7 +97,7 @@ async fn sweep_periodically(mayfly: Arc<Mayfly>, every: Duration, mut stop: watc
         }
         let end = Instant::now() + SWEEP_LONGEST;
         if tokio::time::timeout_at(end, mayfly.sweep(end)).await.is_err() {
-            tracing::warn!(longest = ?SWEEP_LONGEST, "the sweep took too long and was cut off");
+            tracing::warn!(longest = ?SWEEP_LONGEST, "the sweep took too long and was cut off: the next one goes on from there");
         }
     }
 }
@@ -110,7 +110,7 @@ async fn poll_periodically(mayfly: Arc<Mayfly>, every: Duration, mut stop: watch
         let wait = match tokio::time::timeout_at(end, mayfly.poll(&mut polling, end)).await {
             Ok((_, wait)) => wait,
             Err(_) => {
-                tracing::warn!(longest = ?SWEEP_LONGEST, "the poll took too long and was cut off");
+                tracing::warn!(longest = ?SWEEP_LONGEST, "the poll took too long and was cut off: the next one goes on from there");
                 every
             }
         };

@@ -2,13 +2,16 @@
 #![allow(dead_code)]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mayfly_testkit::{delivery, wait_for_value};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use simulator::Simulator;
 use tempfile::TempDir;
 
@@ -91,6 +94,13 @@ impl Place {
         let url = line.trim().strip_prefix("listening on ").map(str::to_owned);
         let url = url.unwrap_or_else(|| panic!("it does not listen; its log:\n{}", self.log()));
         Serving { child, url, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    /// Where the table is of the `mayfly serve` that has begun here.
+    pub fn table_of_serve(&self) -> String {
+        let log = self.log();
+        let (_, rest) = log.split_once("AWS_ENDPOINT_URL_DYNAMODB=").expect(&log);
+        rest.split_whitespace().next().unwrap().to_owned()
     }
 
     pub fn log(&self) -> String {
@@ -184,4 +194,34 @@ zones = ["us-east1-c"]
 gpu_type = "none"
 "#
     )
+}
+
+/// A terminal, and what was written to it so far.
+pub struct Terminal {
+    seen: Arc<Mutex<Vec<u8>>>,
+}
+
+/// A terminal, and the end of it that a program gets.
+pub fn terminal() -> (Terminal, Stdio) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let theirs = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let seen: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let (kept, mut screen) = (seen.clone(), fs::File::from(ours));
+    std::thread::spawn(move || {
+        let mut part = [0; 1024];
+        // An error is its end as well: nobody has the other end any more.
+        while let Ok(read @ 1..) = screen.read(&mut part) {
+            kept.lock().unwrap().extend_from_slice(&part[..read]);
+        }
+    });
+    (Terminal { seen }, Stdio::from(theirs))
+}
+
+impl Terminal {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.seen.lock().unwrap()).into_owned()
+    }
 }

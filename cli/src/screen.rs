@@ -3,19 +3,19 @@
 use std::io::{self, IsTerminal, Write};
 
 use crossterm::cursor::{Hide, MoveTo, Show};
-use crossterm::style::{Attribute, Color, Print, ResetColor, SetAttribute, SetForegroundColor};
+use crossterm::style::ResetColor;
 use crossterm::terminal::{
     BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate,
     EnterAlternateScreen, LeaveAlternateScreen,
 };
 use crossterm::{execute, queue};
 
-use super::view::{Line, Style};
+use crate::styled::{self, Line, Look};
 
 /// A terminal that shows the live view as long as this lives.
 #[derive(Debug)]
 pub struct Screen {
-    coloured: bool,
+    look: Look,
 }
 
 impl Screen {
@@ -31,7 +31,7 @@ impl Screen {
             restore();
             before(panic);
         }));
-        let screen = Self { coloured: std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()) };
+        let screen = Self { look: Look::of_terminal() };
         execute!(io::stdout(), EnterAlternateScreen, Hide, DisableLineWrap)?;
         Ok(Some(screen))
     }
@@ -48,11 +48,7 @@ impl Screen {
         queue!(frame, BeginSynchronizedUpdate)?;
         for (row, line) in (0..).zip(lines) {
             queue!(frame, MoveTo(0, row))?;
-            for span in line {
-                self.begin(&mut frame, span.style)?;
-                queue!(frame, Print(&span.text))?;
-                self.end(&mut frame, span.style)?;
-            }
+            styled::write(&mut frame, line, self.look)?;
             queue!(frame, Clear(ClearType::UntilNewLine))?;
         }
         let below = u16::try_from(lines.len()).unwrap_or(u16::MAX);
@@ -60,29 +56,6 @@ impl Screen {
         let mut out = io::stdout().lock();
         out.write_all(&frame)?;
         out.flush()
-    }
-
-    fn begin(&self, frame: &mut Vec<u8>, style: Style) -> io::Result<()> {
-        match style {
-            Style::Plain => Ok(()),
-            Style::Dim => queue!(frame, SetAttribute(Attribute::Dim)),
-            Style::Strong => queue!(frame, SetAttribute(Attribute::Bold)),
-            Style::Good => self.colour(frame, Color::Green),
-            Style::Active => self.colour(frame, Color::Cyan),
-            Style::Odd => self.colour(frame, Color::Yellow),
-            Style::Bad => self.colour(frame, Color::Red),
-        }
-    }
-
-    fn colour(&self, frame: &mut Vec<u8>, colour: Color) -> io::Result<()> {
-        if self.coloured { queue!(frame, SetForegroundColor(colour)) } else { Ok(()) }
-    }
-
-    fn end(&self, frame: &mut Vec<u8>, style: Style) -> io::Result<()> {
-        if self.coloured {
-            queue!(frame, ResetColor)?;
-        }
-        if style == Style::Plain { Ok(()) } else { queue!(frame, SetAttribute(Attribute::Reset)) }
     }
 }
 
