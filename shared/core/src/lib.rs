@@ -7,6 +7,7 @@
 //! Where to look:
 //! - [`ids`], [`labels`]: names and numbers that cannot be mixed up
 //! - [`policy`]: what the user configured, as types that cannot hold nonsense
+//! - [`price`]: what VMs cost, as far as the user says
 //! - [`event`]: GitHub's `workflow_job`, reduced to what is used
 //! - [`route`]: which pool serves a job
 //! - [`age`]: how long something took, in words
@@ -34,6 +35,7 @@ pub mod making;
 pub mod overview;
 pub mod pace;
 pub mod policy;
+pub mod price;
 pub mod room;
 pub mod route;
 pub mod slot;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use crate::ids::{Account, Deployment, PoolName, ProviderName, Repository, Zone};
 use crate::labels::Labels;
+use crate::price::PricePerHour;
+use crate::slot::VmPlace;
 
 /// Everything decisions depend on that does not change while a program runs.
 #[derive(Debug, Clone)]
@@ -32,6 +34,12 @@ impl Pool {
     /// Whether the user lets it serve that repository's jobs.
     pub fn allows(&self, repository: &Repository) -> bool {
         self.repositories.is_empty() || self.repositories.iter().any(|pattern| pattern.matches(repository))
+    }
+
+    /// What a VM there costs, where the user says so: by the first placement that it may be of, since a slot does not keep
+    /// which one made it.
+    pub fn price_at(&self, vm: &VmPlace) -> Option<PricePerHour> {
+        self.placements.iter().find(|placement| placement.has(vm))?.price
     }
 
     /// A pool that is configured no more, as far as it takes to bring it to an end.
@@ -124,6 +132,8 @@ pub struct Placement {
     pub provider: ProviderName,
     /// How that kind of provider makes them.
     pub kind: PlacementKind,
+    /// What a VM of it costs, where the user says so.
+    pub price: Option<PricePerHour>,
 }
 
 impl Placement {
@@ -133,6 +143,15 @@ impl Placement {
             PlacementKind::Gcp(gcp) => gcp.zones.iter().map(Zone::to_string).collect(),
             PlacementKind::Proxmox(proxmox) => vec![proxmox.place()],
         }
+    }
+
+    /// Whether a VM there may be one of this placement's.
+    fn has(&self, vm: &VmPlace) -> bool {
+        let within = match &self.kind {
+            PlacementKind::Gcp(gcp) => gcp.zones.iter().any(|zone| zone.as_str() == vm.at),
+            PlacementKind::Proxmox(_) => true,
+        };
+        self.provider == vm.provider && within
     }
 
     /// The template to clone, where it is one of Proxmox.
@@ -263,6 +282,20 @@ fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_vm_costs_what_the_first_placement_that_has_its_place_says() {
+        let pool = crate::sweep::fixtures::pool("linux", &["Linux"]);
+        let price = PricePerHour::new(0.5);
+        let placements =
+            pool.placements.iter().cloned().map(|placement| Placement { price, ..placement }).collect();
+        let pool = Pool { placements, ..pool };
+        let provider = crate::sweep::fixtures::provider();
+        let there = VmPlace { provider: provider.clone(), at: "us-east1-c".to_owned() };
+        assert_eq!(pool.price_at(&there), price);
+        assert_eq!(pool.price_at(&VmPlace { provider, at: "us-east1-d".to_owned() }), None);
+        assert_eq!(pool.price_at(&VmPlace { provider: ProviderName::new("lab").unwrap(), ..there }), None);
+    }
 
     #[test]
     fn a_pattern_allows_what_it_says_and_nothing_else() {

@@ -54,6 +54,7 @@ pub fn pool(name: &str, labels: &[&str]) -> Pool {
                 gpu_type: None,
                 spot: false,
             }),
+            price: None,
         }],
     }
 }
@@ -61,7 +62,8 @@ pub fn pool(name: &str, labels: &[&str]) -> Pool {
 /// The pool `linux` with a placement that makes VMs in steps.
 pub fn lab_pool() -> Pool {
     let template = ProxmoxPlacement { template: 8000, full_clone: false, storage: None, pool: None };
-    let placements = vec![Placement { provider: provider(), kind: PlacementKind::Proxmox(template) }];
+    let placements =
+        vec![Placement { provider: provider(), kind: PlacementKind::Proxmox(template), price: None }];
     Pool { placements, ..pool("linux", &["Linux"]) }
 }
 

@@ -11,6 +11,7 @@ use mayfly_core::policy::{
     GcpPlacement, Placement, PlacementKind, Platform, Policy, Pool, ProxmoxPlacement, RepositoryPattern,
     Scope, Timing,
 };
+use mayfly_core::price::PricePerHour;
 
 use super::units::{ADDRESS, DURATION, address, duration};
 use super::{Config, GitHubConfig, GitHubLogin, ProviderConfig, Trust, Wrong, file, installation, wrong};
@@ -300,11 +301,17 @@ fn placement(key: &str, raw: file::Placement, providers: &Providers) -> Result<P
         );
         return Err(wrong(format!("{key}.provider"), raw.provider, rule));
     };
+    let price = raw.price_per_hour.map(|price| price_per_hour(key, price)).transpose()?;
     let kind = match config {
         ProviderConfig::Gcp { .. } => PlacementKind::Gcp(gcp_placement(key, raw)?),
         ProviderConfig::Proxmox { .. } => PlacementKind::Proxmox(proxmox_placement(key, raw)?),
     };
-    Ok(Placement { provider: provider.clone(), kind })
+    Ok(Placement { provider: provider.clone(), kind, price })
+}
+
+fn price_per_hour(key: &str, price: f64) -> Result<PricePerHour, Wrong> {
+    let rule = || format!("must be 0 to {}: what a VM costs an hour, in your currency", PricePerHour::MOST);
+    PricePerHour::new(price).ok_or_else(|| wrong(format!("{key}.price_per_hour"), price, rule()))
 }
 
 fn gcp_placement(key: &str, raw: file::Placement) -> Result<GcpPlacement, Wrong> {

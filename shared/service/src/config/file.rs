@@ -99,6 +99,7 @@ pub(super) struct Placement {
     pub full_clone: Option<bool>,
     pub storage: Option<String>,
     pub pool: Option<String>,
+    pub price_per_hour: Option<f64>,
 }
 
 #[derive(Deserialize, Default)]

@@ -71,6 +71,11 @@ fn a_wrong_value_is_named_with_its_key_and_what_would_be_right() {
             "provider = \"gpc\"",
             ["placements[1].provider`", "\"gpc\"", "the file has: gcp, lab"],
         ),
+        (
+            "template = 8000",
+            "template = 8000\nprice_per_hour = -0.5",
+            ["placements[0].price_per_hour`", "-0.5", "0 to 10000"],
+        ),
         ("template = 8000", "template = 8000\nspot = true", ["placements[0].spot`", "true", "proxmox"]),
         ("platform = \"linux\"", "platform = \"macos\"", ["`pools[0].platform`", "\"macos\"", "`windows`"]),
         (
