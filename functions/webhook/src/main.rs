@@ -30,6 +30,9 @@ struct Answered {
 /// it any longer than an answer can take.
 const ANSWER_LONGEST: Duration = Duration::from_secs(20);
 
+/// So often everybody else has a turn before the work begins: the handler's client and its connection need two.
+const TURNS_OF_ANSWER: usize = 8;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     telemetry::start(telemetry::format_here());
@@ -99,6 +102,11 @@ async fn work(mayfly: &Mayfly, inbox: &mut mpsc::UnboundedReceiver<Answered>, in
         let patience = ANSWER_LONGEST.saturating_sub(begun.elapsed());
         let Ok(Some(answered)) = tokio::time::timeout(patience, inbox.recv()).await else { return };
         let own = answered.request_id == invocation.request_id;
+        // The answer leaves first. It is on its way through other tasks of this one thread, which the beginning of the work, with
+        // clients that are made for the first time, may keep busy for a while.
+        for _ in 0..TURNS_OF_ANSWER {
+            tokio::task::yield_now().await;
+        }
         if let Some(work) = answered.work {
             let (job, pool) = (work.job, work.pool.clone());
             let following = mayfly.follow(&work.pool, work.follow, deadline);
