@@ -2,6 +2,9 @@
 //!
 //! Nothing is read from a body whose signature was not found right, and the signature is compared in constant time.
 
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
 use hmac::{Hmac, KeyInit, Mac};
 use mayfly_core::event::{Parsed, parse};
 use mayfly_core::ids::{JobId, PoolName};
@@ -10,7 +13,7 @@ use sha2::Sha256;
 
 use crate::events::{Follow, Receipt};
 use crate::mayfly::Mayfly;
-use crate::secret::{Secret, SecretError, Secrets};
+use crate::secret::{Again, Secret, SecretError, SecretSource, Secrets};
 
 /// The largest body that is taken; `workflow_job` bodies are some 10–30 KB.
 pub const BODY_MOST: usize = 1 << 20;
@@ -55,34 +58,71 @@ pub struct Work {
 /// What knows the webhook's secrets.
 #[derive(Debug)]
 pub struct Gate {
-    secrets: Vec<Secret>,
+    sources: Vec<SecretSource>,
+    fetcher: Secrets,
+    known: RwLock<Arc<[Secret]>>,
+    again: Mutex<Again>,
 }
+
+/// An answer waits no longer for the secrets to be read again.
+const READ_AGAIN_LONGEST: Duration = Duration::from_secs(3);
 
 impl Gate {
     /// Fetches the secrets; any of them may have signed.
     pub async fn open(config: &crate::config::GitHubConfig) -> Result<Self, SecretError> {
-        let fetcher = Secrets::default();
-        let mut secrets = Vec::new();
-        for source in &config.webhook_secrets {
-            secrets.push(fetcher.fetch(source).await?);
-        }
-        Ok(Self { secrets })
+        let (sources, fetcher) = (config.webhook_secrets.clone(), Secrets::default());
+        let known = RwLock::new(fetch(&fetcher, &sources).await?);
+        Ok(Self { sources, fetcher, known, again: Mutex::default() })
     }
 
-    /// Whether one of the secrets signed the body.
-    fn admits(&self, signature: Option<&str>, body: &[u8]) -> bool {
+    /// Whether one of the secrets signed the body. Where none did they are read again, once in a while: one may have been
+    /// replaced since this process started.
+    async fn admits(&self, signature: Option<&str>, body: &[u8]) -> bool {
         let Some(claimed) = signature.and_then(|text| text.strip_prefix("sha256=")).and_then(unhex) else {
             return false;
         };
+        self.signed(&claimed, body) || (self.read_again().await && self.signed(&claimed, body))
+    }
+
+    /// Whether there may be others by now than a moment ago.
+    async fn read_again(&self) -> bool {
+        if !self.sources.iter().any(SecretSource::can_change) || !self.again.lock().is_ok_and(|mut again| again.may())
+        {
+            return false;
+        }
+        let fetched = tokio::time::timeout(READ_AGAIN_LONGEST, fetch(&self.fetcher, &self.sources)).await;
+        match (fetched, self.known.write()) {
+            (Ok(Ok(secrets)), Ok(mut known)) => {
+                *known = secrets;
+                true
+            }
+            (Ok(Err(error)), _) => {
+                tracing::warn!(%error, "a signature fits no secret, and the secrets could not be read again");
+                false
+            }
+            (Err(_) | Ok(Ok(_)), _) => false,
+        }
+    }
+
+    fn signed(&self, claimed: &[u8], body: &[u8]) -> bool {
+        let Some(secrets) = self.known.read().ok().map(|known| Arc::clone(&known)) else { return false };
         // Every secret is tried, found or not: the time taken tells nothing of which one fits.
         let mut admitted = false;
-        for secret in &self.secrets {
+        for secret in secrets.iter() {
             let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()) else { continue };
             mac.update(body);
-            admitted |= mac.verify_slice(&claimed).is_ok();
+            admitted |= mac.verify_slice(claimed).is_ok();
         }
         admitted
     }
+}
+
+async fn fetch(fetcher: &Secrets, sources: &[SecretSource]) -> Result<Arc<[Secret]>, SecretError> {
+    let mut secrets = Vec::new();
+    for source in sources {
+        secrets.push(fetcher.fetch(source).await?);
+    }
+    Ok(secrets.into())
 }
 
 /// 64 hexadecimal digits.
@@ -132,7 +172,7 @@ impl Mayfly {
         if request.body.len() > BODY_MOST {
             return (Answer::error(413, format_args!("the body has more than {BODY_MOST} bytes")), None);
         }
-        if !gate.admits(request.signature, request.body) {
+        if !gate.admits(request.signature, request.body).await {
             tracing::warn!(delivery, "signature missing or wrong");
             return (Answer::error(401, "X-Hub-Signature-256 is missing or wrong"), None);
         }
@@ -183,30 +223,45 @@ mod tests {
     use super::*;
 
     fn gate(secrets: &[&str]) -> Gate {
-        Gate { secrets: secrets.iter().copied().map(Secret::new).collect() }
+        let known: Arc<[Secret]> = secrets.iter().copied().map(Secret::new).collect();
+        let sources = vec![SecretSource::Env("MAYFLY_TEST_NOT_SET".to_owned())];
+        Gate { sources, fetcher: Secrets::default(), known: RwLock::new(known), again: Mutex::default() }
     }
 
     /// GitHub's own example, from its documentation "Validating webhook deliveries".
     const SIGNATURE: &str = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
 
-    #[test]
-    fn githubs_own_example_is_admitted_by_any_of_the_secrets() {
+    #[tokio::test]
+    async fn githubs_own_example_is_admitted_by_any_of_the_secrets() {
         let old_and_new = gate(&["another", "It's a Secret to Everybody"]);
-        assert!(old_and_new.admits(Some(SIGNATURE), b"Hello, World!"));
-        assert!(
-            old_and_new.admits(Some(&SIGNATURE.to_uppercase().replace("SHA256", "sha256")), b"Hello, World!")
-        );
+        assert!(old_and_new.admits(Some(SIGNATURE), b"Hello, World!").await);
+        let upper = SIGNATURE.to_uppercase().replace("SHA256", "sha256");
+        assert!(old_and_new.admits(Some(&upper), b"Hello, World!").await);
     }
 
-    #[test]
-    fn nothing_else_is_admitted() {
+    #[tokio::test]
+    async fn nothing_else_is_admitted() {
         let gate = gate(&["It's a Secret to Everybody"]);
-        assert!(!gate.admits(Some(SIGNATURE), b"Hello, World?"));
+        assert!(!gate.admits(Some(SIGNATURE), b"Hello, World?").await);
         for wrong in
             [None, Some(""), Some("sha256="), Some(&SIGNATURE[7..]), Some(&SIGNATURE[..70]), Some("sha1=aa")]
         {
-            assert!(!gate.admits(wrong, b"Hello, World!"), "{wrong:?}");
+            assert!(!gate.admits(wrong, b"Hello, World!").await, "{wrong:?}");
         }
-        assert!(!self::gate(&[]).admits(Some(SIGNATURE), b"Hello, World!"));
+        assert!(!self::gate(&[]).admits(Some(SIGNATURE), b"Hello, World!").await);
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_was_replaced_is_read_again_but_not_for_each_wrong_signature() {
+        let file = std::env::temp_dir().join(format!("mayfly-gate-{}", std::process::id()));
+        let put = |text: &str| std::fs::write(&file, text).unwrap();
+        let gate = Gate { sources: vec![SecretSource::File(file.clone())], ..gate(&["old"]) };
+        put("It's a Secret to Everybody");
+        assert!(gate.admits(Some(SIGNATURE), b"Hello, World!").await);
+        put("newer");
+        assert!(gate.admits(Some(SIGNATURE), b"Hello, World!").await, "nothing says that it is out of use");
+        assert!(!gate.admits(Some(SIGNATURE), b"Hello, World?").await);
+        assert!(gate.admits(Some(SIGNATURE), b"Hello, World!").await, "it was read again a moment ago");
+        std::fs::remove_file(file).unwrap();
     }
 }

@@ -32,6 +32,7 @@ mod removal;
 pub mod secret;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod stale;
 pub mod store;
 pub mod sweep;
 pub mod telemetry;

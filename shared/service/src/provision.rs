@@ -21,6 +21,7 @@ use crate::mayfly::Mayfly;
 use crate::provider::gcp::Gcp;
 use crate::provider::{At, CreateError, Created, PassedOver, VmOrder};
 use crate::removal::Whose;
+use crate::stale::OVER;
 use crate::store::{Moved, Stage, StoreError};
 use crate::turn::Turn;
 
@@ -89,11 +90,13 @@ impl Mayfly {
             }
         };
         // All that a create needs, in the time of the slowest.
-        let (registration, open, ()) = tokio::join!(registering, self.open(pool, turn), preparing);
+        let (registration, open, (), over) =
+            tokio::join!(registering, self.open(pool, turn), preparing, self.over_already(errand));
         let mut registration = match registration {
             Ok(registration) => registration,
             Err(error) => return self.not_registered(errand, &error).await,
         };
+        let open = if over.is_some() { Err(OVER.to_owned()) } else { open };
         let why = match open {
             Ok(state) => match self.try_placements(errand, &mut registration, &state).await {
                 Answered::Settled(made) => return made,
@@ -111,12 +114,13 @@ impl Mayfly {
             Some(registration) => self.unregister(errand, registration.runner_id, turn.deadline).await,
             None => true,
         };
-        if unregistered {
-            self.give_back(errand, why).await
-        } else {
-            // The slot remembers the name, so that a sweep finds the registration.
-            Self::unclear(errand, why)
+        // Otherwise the slot remembers the name, so that a sweep finds the registration.
+        let left =
+            if unregistered { self.give_back(errand, why).await } else { Self::unclear(errand, why) };
+        if let Some(said) = over {
+            self.record_over(errand, &said, turn).await;
         }
+        left
     }
 
     pub(crate) async fn register(&self, errand: Errand<'_>) -> Result<Registration, GitHubError> {

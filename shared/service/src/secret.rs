@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 /// A secret text. It prints as `[redacted]`, and its memory is wiped when it is dropped.
@@ -80,6 +82,14 @@ impl SecretSource {
         }
     }
 
+    /// Whether another secret can be there while this process lives.
+    pub(crate) fn can_change(&self) -> bool {
+        match self {
+            Self::Env(_) => false,
+            Self::File(_) | Self::Ssm(_) | Self::SecretsManager(_) => true,
+        }
+    }
+
     fn failed(&self, why: impl fmt::Display) -> SecretError {
         SecretError { source_name: self.to_string(), why: why.to_string() }
     }
@@ -130,6 +140,64 @@ impl Secrets {
         let answer = client.get_secret_value().secret_id(name).send().await;
         let answer = answer.map_err(|error| crate::errors::sources(&error))?;
         answer.secret_string.ok_or_else(|| "has no text (SecretString)".to_owned())
+    }
+}
+
+/// A secret that is read when it is first needed, and again when it is refused: it may have been replaced meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    secrets: Secrets,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    secret: Option<Secret>,
+    again: Again,
+}
+
+/// When something was last read again because it was refused: not each refusal may cost a call.
+#[derive(Debug, Default)]
+pub(crate) struct Again(Option<Instant>);
+
+/// What is refused is read again no more often.
+const READ_AGAIN: Duration = Duration::from_secs(30);
+
+impl Again {
+    /// Whether it may be read again now; if so, it counts as read.
+    pub(crate) fn may(&mut self) -> bool {
+        let may = self.0.is_none_or(|at| at.elapsed() >= READ_AGAIN);
+        if may {
+            self.0 = Some(Instant::now());
+        }
+        may
+    }
+}
+
+impl Kept {
+    /// The secret from that place, always the same one.
+    pub(crate) async fn get(&self, source: &SecretSource) -> Result<Secret, SecretError> {
+        let mut known = self.known.lock().await;
+        match &known.secret {
+            Some(secret) => Ok(secret.clone()),
+            None => Ok(known.secret.insert(self.secrets.fetch(source).await?).clone()),
+        }
+    }
+
+    /// Whether there is another one by now than the one that was refused.
+    pub(crate) async fn renew(&self, source: &SecretSource, refused: &Secret) -> Result<bool, SecretError> {
+        let mut known = self.known.lock().await;
+        // Somebody else who met the same refusal may have read it before.
+        if known.secret.as_ref() != Some(refused) {
+            return Ok(true);
+        }
+        if !source.can_change() || !known.again.may() {
+            return Ok(false);
+        }
+        let secret = self.secrets.fetch(source).await?;
+        let another = secret != *refused;
+        known.secret = Some(secret);
+        Ok(another)
     }
 }
 
@@ -203,5 +271,23 @@ mod tests {
         let secret = Secrets::default().fetch(&SecretSource::File(file.clone())).await.unwrap();
         std::fs::remove_file(file).unwrap();
         assert_eq!(secret.expose(), "line one\nline two");
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_was_replaced_is_read_again_once_in_a_while() {
+        let file = std::env::temp_dir().join(format!("mayfly-kept-{}", std::process::id()));
+        let put = |text: &str| std::fs::write(&file, text).unwrap();
+        let (kept, source) = (Kept::default(), SecretSource::File(file.clone()));
+        put("first");
+        let first = kept.get(&source).await.unwrap();
+        put("second");
+        assert_eq!(kept.get(&source).await.unwrap(), first, "nobody refused it");
+        assert!(kept.renew(&source, &first).await.unwrap());
+        let second = kept.get(&source).await.unwrap();
+        assert_eq!(second.expose(), "second");
+        assert!(kept.renew(&source, &first).await.unwrap(), "who was late uses what is there");
+        put("third");
+        assert!(!kept.renew(&source, &second).await.unwrap(), "not so soon after the last time");
+        std::fs::remove_file(file).unwrap();
     }
 }

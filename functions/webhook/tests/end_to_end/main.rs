@@ -18,6 +18,7 @@ mod logs;
 mod lost;
 mod orphans;
 mod plot;
+mod replay;
 mod sights;
 mod sources;
 mod stage;

@@ -10,14 +10,14 @@ use mayfly_core::policy::Scope;
 use mayfly_core::slot::later;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::http::{Call, Http, NOT_FOUND, Said, Status};
-use super::refusal::{not_the_app, refused};
+use super::refusal::{UNAUTHORIZED, not_the_app, refused};
 use super::{GitHubError, Permission};
 use crate::config::GitHubLogin;
-use crate::secret::{Secret, SecretError, Secrets};
+use crate::secret::{Kept, Secret, SecretError};
 
 /// A token is not used in its last minutes.
 const TOKEN_MARGIN: Duration = Duration::from_secs(5 * 60);
@@ -31,8 +31,7 @@ const SUSPENDED: &str = "is the App's installation suspended?";
 #[derive(Debug)]
 pub(super) struct Auth {
     login: GitHubLogin,
-    secrets: Secrets,
-    secret: OnceCell<Secret>,
+    secret: Kept,
     tokens: Mutex<BTreeMap<InstallationId, Token>>,
     /// By account: an App is installed there once, for all repositories that it may see.
     installations: Mutex<BTreeMap<String, InstallationId>>,
@@ -41,7 +40,7 @@ pub(super) struct Auth {
 /// The App, ready to sign.
 pub(super) struct App<'a> {
     client_id: &'a str,
-    key: &'a Secret,
+    key: Secret,
 }
 
 #[derive(Debug, Clone)]
@@ -74,8 +73,7 @@ impl Auth {
     pub(super) fn new(login: GitHubLogin) -> Self {
         Self {
             login,
-            secrets: Secrets::default(),
-            secret: OnceCell::new(),
+            secret: Kept::default(),
             tokens: Mutex::new(BTreeMap::new()),
             installations: Mutex::new(BTreeMap::new()),
         }
@@ -101,7 +99,7 @@ impl Auth {
     pub(super) async fn app(&self) -> Result<App<'_>, GitHubError> {
         match &self.login {
             GitHubLogin::App { client_id, private_key, .. } => {
-                let key = self.secret(private_key).await.map_err(no_secret)?;
+                let key = self.secret.get(private_key).await.map_err(no_secret)?;
                 Ok(App { client_id, key })
             }
             GitHubLogin::Token(_) => {
@@ -121,7 +119,7 @@ impl Auth {
         count: &(dyn Fn() + Sync),
     ) -> Result<Secret, GitHubError> {
         let configured = match &self.login {
-            GitHubLogin::Token(source) => return self.secret(source).await.cloned().map_err(no_secret),
+            GitHubLogin::Token(source) => return self.secret.get(source).await.map_err(no_secret),
             GitHubLogin::App { installation, .. } => *installation,
         };
         let known = configured.or(match scope {
@@ -145,6 +143,13 @@ impl Auth {
         let path = format!("/app/installations/{installation}/access_tokens");
         let body = json!({});
         let answer = http.send(&Call::post(DOING, &path, &body), &|| app.jwt(), deadline, count).await;
+        if let Err(GitHubError::Refused { status: UNAUTHORIZED, .. }) = &answer
+            && self.replaced(&app.key, deadline).await
+        {
+            drop(tokens);
+            // Bounded: a key is read again only once in a while.
+            return Box::pin(self.token(http, scope, known, deadline, count)).await;
+        }
         match answer.map_err(|error| not_the_app(error, SUSPENDED))? {
             Status::Ok(answer) => {
                 let answer: TokenAnswer = answer.read(DOING)?;
@@ -167,7 +172,7 @@ impl Auth {
     /// Forgets a token that GitHub no longer takes; `false` where the next one would be the same.
     pub(super) async fn forget(&self, token: &Secret, deadline: Instant) -> bool {
         match &self.login {
-            GitHubLogin::Token(_) => false,
+            GitHubLogin::Token(_) => self.replaced(token, deadline).await,
             GitHubLogin::App { .. } => {
                 let tokens = tokio::time::timeout_at(deadline, self.tokens.lock()).await;
                 // Somebody else who met the same refusal may have forgotten it before.
@@ -196,6 +201,13 @@ impl Auth {
         }
         let path = format!("/{scope}/installation");
         let answer = http.send(&Call::get(DOING, &path), &|| app.jwt(), deadline, count).await;
+        if let Err(GitHubError::Refused { status: UNAUTHORIZED, .. }) = &answer
+            && self.replaced(&app.key, deadline).await
+        {
+            drop(installations);
+            let app = self.app().await?;
+            return Box::pin(self.installation(http, scope, &app, deadline, count)).await;
+        }
         match answer.map_err(|error| not_the_app(error, SUSPENDED))? {
             Status::Ok(answer) => {
                 let installation = InstallationId(answer.read::<InstallationAnswer>(DOING)?.id);
@@ -206,8 +218,17 @@ impl Auth {
         }
     }
 
-    async fn secret(&self, source: &crate::secret::SecretSource) -> Result<&Secret, SecretError> {
-        self.secret.get_or_try_init(|| self.secrets.fetch(source)).await
+    /// Whether the App's key, or the token, is another one by now than the one that GitHub refused.
+    pub(super) async fn replaced(&self, refused: &Secret, deadline: Instant) -> bool {
+        let (GitHubLogin::Token(source) | GitHubLogin::App { private_key: source, .. }) = &self.login;
+        match tokio::time::timeout_at(deadline, self.secret.renew(source, refused)).await {
+            Ok(Ok(replaced)) => replaced,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "GitHub refused our credentials, and they could not be read again");
+                false
+            }
+            Err(_) => false,
+        }
     }
 }
 
