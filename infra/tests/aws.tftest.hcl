@@ -87,6 +87,10 @@ run "what_is_logged" {
 run "each_function_reads_its_own_secrets" {
   command = plan
 
+  variables {
+    page = { token = { ssm = "/mayfly/page-token" }, currency = "EUR" }
+  }
+
   override_resource {
     target          = module.table.aws_dynamodb_table.this
     override_during = plan
@@ -103,6 +107,7 @@ run "each_function_reads_its_own_secrets" {
       "arn:aws:dynamodb:us-east-1:123456789012:table/mayfly-prod",
       "arn:aws:ssm:us-east-1:123456789012:parameter/mayfly/webhook-secret",
       "arn:aws:ssm:us-east-1:123456789012:parameter/mayfly/app-key",
+      "arn:aws:ssm:us-east-1:123456789012:parameter/mayfly/page-token",
       "arn:aws:secretsmanager:us-east-1:123456789012:secret:mayfly/old-??????",
       "arn:aws:secretsmanager:us-east-1:123456789012:secret:lab-a1b2c3",
     ])
