@@ -169,6 +169,7 @@ run "endpoint_of_each_kind" {
   variables {
     name                = "mayfly-prod"
     kind                = "function_url"
+    page                = false
     function_name       = "mayfly-prod-webhook"
     function_invoke_arn = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/x/invocations"
     log_retention_days  = 30
@@ -193,6 +194,7 @@ run "endpoint_of_the_other_kind" {
   variables {
     name                = "mayfly-prod"
     kind                = "http_api"
+    page                = true
     function_name       = "mayfly-prod-webhook"
     function_invoke_arn = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/x/invocations"
     log_retention_days  = 30
@@ -205,7 +207,7 @@ run "endpoint_of_the_other_kind" {
   }
 
   assert {
-    condition     = toset(values(aws_apigatewayv2_route.this)[*].route_key) == toset(["POST /webhook", "GET /healthz"]) && aws_apigatewayv2_stage.this[0].name == "$default"
+    condition     = toset(values(aws_apigatewayv2_route.this)[*].route_key) == toset(["POST /webhook", "GET /healthz", "GET /", "POST /"]) && aws_apigatewayv2_stage.this[0].name == "$default"
     error_message = "The API has other paths than the function."
   }
 
@@ -299,5 +301,24 @@ run "in_a_vpc" {
   assert {
     condition     = aws_lambda_function.this.architectures == tolist(["arm64"]) && aws_lambda_function.this.runtime == "provided.al2023" && aws_lambda_function.this.memory_size == 128
     error_message = "The function is not what the zips are built for."
+  }
+}
+
+run "no_path_of_a_page_without_one" {
+  module {
+    source = "./modules/endpoint"
+  }
+  variables {
+    name                = "mayfly-prod"
+    kind                = "http_api"
+    page                = false
+    function_name       = "mayfly-prod-webhook"
+    function_invoke_arn = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/x/invocations"
+    log_retention_days  = 30
+  }
+
+  assert {
+    condition     = toset(values(aws_apigatewayv2_route.this)[*].route_key) == toset(["POST /webhook", "GET /healthz"])
+    error_message = "The API has paths of a page that there is not."
   }
 }
