@@ -20,14 +20,14 @@ locals {
     dead_letters   = ["sqs:SendMessage"]
   }
 
-  # Only the webhook checks signatures; both log in to GitHub and to Proxmox.
+  # Only the webhook checks signatures and shows the page; both log in to GitHub and to Proxmox.
   login = concat(
     var.github.app[*].private_key,
     var.github.token[*],
     [for name in sort(keys(var.proxmox)) : var.proxmox[name].token_secret],
   )
   secrets = {
-    webhook = concat(var.github.webhook_secrets, local.login)
+    webhook = concat(var.github.webhook_secrets, local.login, var.page[*].token)
     sweeper = local.login
   }
   parameters = {
@@ -76,6 +76,7 @@ locals {
           full_clone        = placement.full_clone
           storage           = placement.storage
           pool              = placement.pool
+          price_per_hour    = placement.price_per_hour
         }
       ]
     })
@@ -123,6 +124,7 @@ module "config" {
   proxmox    = var.proxmox
   pools      = local.pools
   timing     = var.timing
+  page       = var.page
   folder     = local.opt
 }
 
@@ -164,6 +166,7 @@ module "endpoint" {
 
   name                = local.name
   kind                = var.endpoint
+  page                = var.page != null
   function_name       = module.webhook.function_name
   function_invoke_arn = module.webhook.invoke_arn
   log_retention_days  = var.log_retention_days

@@ -262,6 +262,33 @@ variable "timing" {
   }
 }
 
+variable "page" {
+  description = <<-EOT
+    The status page, `GET /` at the function's address. `token` is a secret's place, as in `github`: what a person is asked for, of at least 16
+    characters. `currency` is what prices are in, as it is shown. Null: no page.
+  EOT
+  type = object({
+    token    = object({ ssm = optional(string), secretsmanager = optional(string) })
+    currency = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.page == null || (try(var.page.token.ssm, null) == null) != (try(var.page.token.secretsmanager, null) == null)
+    error_message = "`token` needs one place: `ssm` or `secretsmanager`."
+  }
+
+  validation {
+    condition     = try(var.page.token.ssm, null) == null || can(regex("^/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", var.page.token.ssm))
+    error_message = "`token.ssm` must be a parameter's name, such as `/mayfly/page-token`; not the token, and no ARN."
+  }
+
+  validation {
+    condition     = try(var.page.currency, null) == null || can(regex("^[^[:space:][:cntrl:]]{0,8}$", var.page.currency))
+    error_message = "`currency` is at most 8 characters without spaces, such as USD."
+  }
+}
+
 variable "alarms" {
   description = "Where alarms go (ARNs, such as an SNS topic's), and how long a job may wait, in seconds, before that is one."
   type = object({

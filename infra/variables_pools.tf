@@ -3,6 +3,7 @@ variable "pools" {
     The pools, in the order in which a job is offered to them. Each registers its runners with one of `organization`, `repository`
     ("owner/name") or `enterprise`. Its placements are tried in order: a full one passes the job on to the next. `provider` is `gcp` or a key of
     `proxmox`. On GCP give `machine`, a key of `gcp.machines`, or `instance_template`, one made elsewhere, with `gpu_type`. On Proxmox give `template`.
+    `price_per_hour` is what a VM there costs an hour, in your currency; the status page counts with it.
   EOT
   type = list(object({
     name         = string
@@ -29,6 +30,7 @@ variable "pools" {
       full_clone        = optional(bool)
       storage           = optional(string)
       pool              = optional(string)
+      price_per_hour    = optional(number)
     }))
   }))
 
@@ -203,6 +205,13 @@ variable "pools" {
       ]
     ]))
     error_message = "`machine`, `instance_template`, `zones`, `gpu_type` and `spot` are a GCP placement's: one on Proxmox has `template`, `full_clone`, `storage` and `pool`."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for pool in var.pools : [for placement in pool.placements : placement.price_per_hour == null || try(placement.price_per_hour >= 0 && placement.price_per_hour <= 10000, false)]
+    ]))
+    error_message = "`price_per_hour` must be from 0 to 10000."
   }
 
   validation {

@@ -87,6 +87,7 @@ fn event(criterion: &mut Criterion) {
                 signature: header("x-hub-signature-256"),
                 event: header("x-github-event"),
                 delivery: header("x-github-delivery"),
+                authorization: None,
                 body: &delivery.body,
             };
             let (answer, work) = runtime.block_on(mayfly.receive(&gate, black_box(inbound)));

@@ -27,6 +27,7 @@ fn a_demo_serves_its_jobs_leaves_nothing_and_tells_no_secret() {
     assert_eq!(output.status.code(), Some(0), "{out}\n{err}");
     for told in [
         "seed 7, 30 jobs",
+        "status page while it runs: http://127.0.0.1:",
         "job #1 of shader-slang/",
         "is asked for in us-east1-c",
         "ZONE_RESOURCE_POOL_EXHAUSTED",

@@ -87,6 +87,10 @@ run "what_is_logged" {
 run "each_function_reads_its_own_secrets" {
   command = plan
 
+  variables {
+    page = { token = { ssm = "/mayfly/page-token" }, currency = "EUR" }
+  }
+
   override_resource {
     target          = module.table.aws_dynamodb_table.this
     override_during = plan
@@ -103,6 +107,7 @@ run "each_function_reads_its_own_secrets" {
       "arn:aws:dynamodb:us-east-1:123456789012:table/mayfly-prod",
       "arn:aws:ssm:us-east-1:123456789012:parameter/mayfly/webhook-secret",
       "arn:aws:ssm:us-east-1:123456789012:parameter/mayfly/app-key",
+      "arn:aws:ssm:us-east-1:123456789012:parameter/mayfly/page-token",
       "arn:aws:secretsmanager:us-east-1:123456789012:secret:mayfly/old-??????",
       "arn:aws:secretsmanager:us-east-1:123456789012:secret:lab-a1b2c3",
     ])
@@ -164,6 +169,7 @@ run "endpoint_of_each_kind" {
   variables {
     name                = "mayfly-prod"
     kind                = "function_url"
+    page                = false
     function_name       = "mayfly-prod-webhook"
     function_invoke_arn = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/x/invocations"
     log_retention_days  = 30
@@ -188,6 +194,7 @@ run "endpoint_of_the_other_kind" {
   variables {
     name                = "mayfly-prod"
     kind                = "http_api"
+    page                = true
     function_name       = "mayfly-prod-webhook"
     function_invoke_arn = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/x/invocations"
     log_retention_days  = 30
@@ -200,7 +207,7 @@ run "endpoint_of_the_other_kind" {
   }
 
   assert {
-    condition     = toset(values(aws_apigatewayv2_route.this)[*].route_key) == toset(["POST /webhook", "GET /healthz"]) && aws_apigatewayv2_stage.this[0].name == "$default"
+    condition     = toset(values(aws_apigatewayv2_route.this)[*].route_key) == toset(["POST /webhook", "GET /healthz", "GET /", "POST /"]) && aws_apigatewayv2_stage.this[0].name == "$default"
     error_message = "The API has other paths than the function."
   }
 
@@ -294,5 +301,24 @@ run "in_a_vpc" {
   assert {
     condition     = aws_lambda_function.this.architectures == tolist(["arm64"]) && aws_lambda_function.this.runtime == "provided.al2023" && aws_lambda_function.this.memory_size == 128
     error_message = "The function is not what the zips are built for."
+  }
+}
+
+run "no_path_of_a_page_without_one" {
+  module {
+    source = "./modules/endpoint"
+  }
+  variables {
+    name                = "mayfly-prod"
+    kind                = "http_api"
+    page                = false
+    function_name       = "mayfly-prod-webhook"
+    function_invoke_arn = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/x/invocations"
+    log_retention_days  = 30
+  }
+
+  assert {
+    condition     = toset(values(aws_apigatewayv2_route.this)[*].route_key) == toset(["POST /webhook", "GET /healthz"])
+    error_message = "The API has paths of a page that there is not."
   }
 }

@@ -284,6 +284,30 @@ run "a_function_switched_off" {
   expect_failures = [var.reserved_concurrency]
 }
 
+run "a_page_without_a_place" {
+  command = plan
+  variables {
+    page = { token = {} }
+  }
+  expect_failures = [var.page]
+}
+
+run "a_page_with_its_token" {
+  command = plan
+  variables {
+    page = { token = { ssm = "not a name but the token!" } }
+  }
+  expect_failures = [var.page]
+}
+
+run "a_page_with_a_long_currency" {
+  command = plan
+  variables {
+    page = { token = { ssm = "/mayfly/page-token" }, currency = "US dollars" }
+  }
+  expect_failures = [var.page]
+}
+
 run "a_wait" {
   command = plan
   variables {

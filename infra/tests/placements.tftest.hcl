@@ -208,3 +208,11 @@ run "a_storage_for_a_linked_clone" {
   }
   expect_failures = [var.pools]
 }
+
+run "a_price_below_zero" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", max_runners = 4, placements = [{ provider = "lab", template = 8000, price_per_hour = -0.1 }] }]
+  }
+  expect_failures = [var.pools]
+}

@@ -138,6 +138,9 @@ impl Demo {
         decisions: UnboundedReceiver<Decision>,
     ) -> Result<Self, Error> {
         let stage = Stage::build(seed).await?;
+        if screen.is_none() {
+            say(&format!("status page while it runs: {}\n", stage.page()))?;
+        }
         let began = stage.simulator.with(|_, now| now);
         let deployment = Deployment::new(stage::DEPLOYMENT)
             .map_err(|error| Error::io("the deployment's name", io::Error::other(error)))?;
@@ -204,6 +207,7 @@ impl Demo {
             seed: self.seed,
             elapsed: self.began.elapsed(),
             jobs_planned: self.planned,
+            page: self.stage.page(),
             pools: scene::pools(ledgers),
             vms: scene::vms(world, now, ledgers, &self.story),
             vms_gone: world.view().gone_vms.iter().filter(|vm| scene::was_made(vm)).count(),

@@ -20,6 +20,8 @@ pub struct Scene {
     pub elapsed: Duration,
     /// How many jobs there will be.
     pub jobs_planned: usize,
+    /// Where the status page is, and what shows it.
+    pub page: String,
     /// The pools.
     pub pools: Vec<PoolScene>,
     /// The VMs, oldest first.

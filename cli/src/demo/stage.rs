@@ -45,6 +45,9 @@ const LAB_TEMPLATE: u32 = 8000;
 /// The lab's nodes, and their memory in GiB: for two VMs of 8 GiB beside a stranger's of 4 GiB and what the node itself
 /// uses, and for one.
 const NODES: [(&str, u64); 2] = [("pve1", 26), ("pve2", 14)];
+/// What an hour of a VM costs in the lab and in the cloud, as the status page counts.
+const LAB_PRICE: f64 = 0.05;
+const CLOUD_PRICE: f64 = 0.54;
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const STOPPING_LONGEST: Duration = Duration::from_secs(5);
 const LEDGER_LONGEST: Duration = Duration::from_secs(2);
@@ -56,6 +59,8 @@ pub struct Stage {
     mayfly: Arc<Mayfly>,
     host: Host,
     engine: Engine,
+    /// What shows the status page.
+    page_token: String,
     /// The configuration and its secrets; removed with it.
     _folder: TempDir,
 }
@@ -69,7 +74,9 @@ impl Stage {
         let simulator = simulator.map_err(|source| Error::io("the simulator", source))?;
         let folder = TempDir::with_prefix("mayfly-demo-");
         let folder = folder.map_err(|source| Error::io("a temporary folder", source))?;
-        let file = configuration(folder.path(), &simulator, &secret)?;
+        // Short enough to be typed: it guards a simulated world, for some seconds.
+        let page_token = random_text()?.chars().take(20).collect::<String>();
+        let file = configuration(folder.path(), &simulator, &secret, &page_token)?;
 
         let config = Config::read(&file)?;
         let engine = Engine::in_memory()?;
@@ -86,7 +93,12 @@ impl Stage {
             world.faults.stockout(ZONES[0], Stockout::Until(until));
             world.faults.lab.stranger_takes = Chance::next(1);
         });
-        Ok(Self { simulator, mayfly, host, engine, _folder: folder })
+        Ok(Self { simulator, mayfly, host, engine, page_token, _folder: folder })
+    }
+
+    /// Where the status page is, and the password that a browser is to be told; any user's name will do.
+    pub fn page(&self) -> String {
+        format!("http://{}/ (password {})", self.host.address(), self.page_token)
     }
 
     /// The pools as the table has them now, and what could not be read of them.
@@ -201,8 +213,10 @@ fn configuration(
     folder: &Path,
     simulator: &Simulator,
     webhook_secret: &str,
+    page_token: &str,
 ) -> Result<std::path::PathBuf, Error> {
     let webhook_secret = write_secret(folder, "webhook-secret", webhook_secret)?;
+    let page_token = write_secret(folder, "page-token", page_token)?;
     let app_key = write_secret(folder, "app-key.pem", &simulator.app_private_key_pem())?;
     let token_secret = write_secret(folder, "proxmox-token-secret", &simulator.proxmox_token_secret())?;
     let (github, gcp, client) = (simulator.github_url(), simulator.gcp_url(), simulator.app_client_id());
@@ -215,6 +229,7 @@ fn configuration(
         "deployment = \"{DEPLOYMENT}\"\n\n[store]\ntable = \"mayfly-{DEPLOYMENT}\"\n\n\
          [github]\napi_url = \"{github}\"\nwebhook_secrets = [{{ file = {webhook_secret} }}]\n\
          app = {{ client_id = \"{client}\", private_key = {{ file = {app_key} }} }}\n\n\
+         [page]\ntoken = {{ file = {page_token} }}\ncurrency = \"USD\"\n\n\
          [providers.gcp]\nkind = \"gcp\"\nproject = \"{project}\"\nendpoint = \"{gcp}\"\n\n\
          [providers.{LAB_PROVIDER}]\nkind = \"proxmox\"\nurl = \"{proxmox}\"\ntoken_id = \"{token_id}\"\n\
          token_secret = {{ file = {token_secret} }}\nvmid_range = [{first}, {last}]\n"
@@ -240,12 +255,13 @@ fn pool(kind: &Kind) -> String {
         kind.pool, kind.labels
     );
     if is_lab {
-        text +=
-            &format!("\n[[pools.placements]]\nprovider = \"{LAB_PROVIDER}\"\ntemplate = {LAB_TEMPLATE}\n");
+        text += &format!(
+            "\n[[pools.placements]]\nprovider = \"{LAB_PROVIDER}\"\ntemplate = {LAB_TEMPLATE}\nprice_per_hour = {LAB_PRICE}\n"
+        );
     }
     text + &format!(
         "\n[[pools.placements]]\nprovider = \"gcp\"\ninstance_template = \"{}\"\nzones = {ZONES:?}\n\
-         gpu_type = \"{gpu}\"\n",
+         gpu_type = \"{gpu}\"\nprice_per_hour = {CLOUD_PRICE}\n",
         instance_template(kind)
     )
 }

@@ -22,7 +22,8 @@ pub fn render<'a>(
     width: usize,
     height: usize,
 ) -> Vec<Line> {
-    let mut lines = vec![header(scene), totals(scene, width)];
+    let page = vec![span(format!("status page {}", scene.page), Style::Dim)];
+    let mut lines = vec![header(scene), page, totals(scene, width)];
     lines.extend(scene.pools.iter().map(pool));
     // What happens comes first, then the VMs, and then the jobs.
     let mut room = height.saturating_sub(lines.len() + HEADING + TOLD_LEAST);
@@ -211,6 +212,7 @@ mod tests {
             seed: 42,
             elapsed: Duration::from_millis(12_340),
             jobs_planned: 30,
+            page: "http://127.0.0.1:1/ (password x)".to_owned(),
             pools: vec![PoolScene { name: "linux-gpu".to_owned(), max: 6, slots, waiting: 2 }],
             vms: (1..=20).map(vm).collect(),
             vms_gone: 5,
@@ -254,7 +256,15 @@ mod tests {
     #[test]
     fn an_ordinary_terminal_shows_all_of_it() {
         let lines = text(&render(&scene(), told().iter(), 80, 30)).join("\n");
-        for shown in ["seed 42", "linux-gpu-01-abc", "more", "#30 running", "What just happened", "99.00 s"] {
+        for shown in [
+            "seed 42",
+            "http://127.0.0.1:1/ (password x)",
+            "linux-gpu-01-abc",
+            "more",
+            "#30 running",
+            "What just happened",
+            "99.00 s",
+        ] {
             assert!(lines.contains(shown), "{shown} is missing in\n{lines}");
         }
     }

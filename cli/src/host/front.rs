@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use mayfly_service::inbound::{self, BODY_MOST, Gate};
+use mayfly_service::inbound::{self, Answer, BODY_MOST, Gate};
 use mayfly_service::mayfly::Mayfly;
-use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -103,8 +102,8 @@ async fn answer(front: Arc<Front>, request: Request<Incoming>) -> Response<Full<
     let (head, body) = request.into_parts();
     let body = match tokio::time::timeout(BODY_LONGEST, read(body)).await.unwrap_or(Err(BodyError::Slow)) {
         Ok(body) => body,
-        Err(BodyError::Slow) => return response(408, &json!({"error": "the body took too long"})),
-        Err(BodyError::Broken) => return response(400, &json!({"error": "the body broke off"})),
+        Err(BodyError::Slow) => return response(Answer::error(408, "the body took too long")),
+        Err(BodyError::Broken) => return response(Answer::error(400, "the body broke off")),
     };
     // On its own, so that a client that goes away does not cut it off half-way.
     let answering = tokio::spawn(async move {
@@ -115,6 +114,7 @@ async fn answer(front: Arc<Front>, request: Request<Incoming>) -> Response<Full<
             signature: header("x-hub-signature-256"),
             event: header("x-github-event"),
             delivery: header("x-github-delivery"),
+            authorization: header("authorization"),
             body: &body,
         };
         let (answer, work) = front.mayfly.receive(&front.gate, inbound).await;
@@ -124,8 +124,8 @@ async fn answer(front: Arc<Front>, request: Request<Incoming>) -> Response<Full<
         answer
     });
     match answering.await {
-        Ok(answer) => response(answer.status, &answer.body),
-        Err(_) => response(500, &json!({"error": "the request could not be handled; deliver it again"})),
+        Ok(answer) => response(answer),
+        Err(_) => response(Answer::error(500, "the request could not be handled; deliver it again")),
     }
 }
 
@@ -145,9 +145,13 @@ async fn read(mut body: Incoming) -> Result<Vec<u8>, BodyError> {
     Ok(kept)
 }
 
-fn response(status: u16, body: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+fn response(answer: Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in answer.headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
     response
 }

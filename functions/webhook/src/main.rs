@@ -69,7 +69,7 @@ async fn run() -> Result<(), Error> {
         let (answer, work) = answer(mayfly, gate, &request).await;
         // Fails only when the extension is gone, and then the process is about to end.
         let _ = answered.send(Answered { request_id, work });
-        response(&answer)
+        response(answer)
     });
     tokio::try_join!(lambda_http::run(function), extension.run())?;
     Ok(())
@@ -83,14 +83,17 @@ async fn answer(mayfly: &Mayfly, gate: &Gate, request: &lambda_http::Request) ->
         signature: header("x-hub-signature-256"),
         event: header("x-github-event"),
         delivery: header("x-github-delivery"),
+        authorization: header("authorization"),
         body: request.body().as_ref(),
     };
     mayfly.receive(gate, inbound).await
 }
 
-fn response(answer: &Answer) -> Result<Response<Body>, Error> {
-    let response = Response::builder().status(answer.status).header("content-type", "application/json");
-    Ok(response.body(Body::Text(answer.body.to_string()))?)
+fn response(answer: Answer) -> Result<Response<Body>, Error> {
+    let response = Response::builder().status(answer.status);
+    let response =
+        answer.headers.into_iter().fold(response, |response, (name, value)| response.header(name, value));
+    Ok(response.body(Body::Text(answer.body))?)
 }
 
 /// Does the work of one invocation, up to its deadline.

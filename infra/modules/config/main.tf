@@ -8,6 +8,7 @@ locals {
     webhook_secrets = [for secret in var.github.webhook_secrets : "{ ${join(", ", [for place, name in secret : "${place} = ${jsonencode(name)}" if name != null])} }"]
     app             = [for app in var.github.app[*] : join(", ", [for place, name in app.private_key : "${place} = ${jsonencode(name)}" if name != null])]
     token           = [for token in var.github.token[*] : join(", ", [for place, name in token : "${place} = ${jsonencode(name)}" if name != null])]
+    page            = [for page in var.page[*] : join(", ", [for place, name in page.token : "${place} = ${jsonencode(name)}" if name != null])]
     proxmox         = { for name, cluster in var.proxmox : name => join(", ", [for place, name in cluster.token_secret : "${place} = ${jsonencode(name)}" if name != null]) }
   }
 
@@ -48,8 +49,12 @@ locals {
     providers      = merge(local.gcp, local.proxmox)
     pools          = var.pools
     pool_keys      = ["name", "labels", "organization", "repository", "enterprise", "repositories", "runner_group", "platform", "max_runners", "min_runners", "boot_timeout", "idle_timeout", "max_lifetime"]
-    placement_keys = ["provider", "instance_template", "zones", "gpu_type", "spot", "template", "full_clone", "storage", "pool"]
+    placement_keys = ["provider", "instance_template", "zones", "gpu_type", "spot", "template", "full_clone", "storage", "pool", "price_per_hour"]
     timing         = { for key, value in var.timing : key => value if value != null }
+    page = merge(
+      { for place in local.places.page : "token" => "{ ${place} }" },
+      { for page in var.page[*] : "currency" => jsonencode(page.currency) if page.currency != null },
+    )
   })
 
   files = merge(

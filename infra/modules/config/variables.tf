@@ -80,8 +80,18 @@ variable "pools" {
       full_clone        = optional(bool)
       storage           = optional(string)
       pool              = optional(string)
+      price_per_hour    = optional(number)
     }))
   }))
+}
+
+variable "page" {
+  description = "As the root module's input."
+  type = object({
+    token    = object({ ssm = optional(string), secretsmanager = optional(string) })
+    currency = optional(string)
+  })
+  default = null
 }
 
 variable "timing" {

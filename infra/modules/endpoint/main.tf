@@ -60,7 +60,7 @@ resource "aws_apigatewayv2_integration" "this" {
 
 resource "aws_apigatewayv2_route" "this" {
   #checkov:skip=CKV_AWS_309:GitHub knows none of these ways to authorize; the function checks GitHub's own signature.
-  for_each = local.is_api ? toset(["POST /webhook", "GET /healthz"]) : []
+  for_each = local.is_api ? toset(concat(["POST /webhook", "GET /healthz"], var.page ? ["GET /", "POST /"] : [])) : []
 
   api_id    = aws_apigatewayv2_api.this[0].id
   route_key = each.value

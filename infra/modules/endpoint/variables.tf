@@ -8,6 +8,11 @@ variable "kind" {
   type        = string
 }
 
+variable "page" {
+  description = "Whether there is a status page."
+  type        = bool
+}
+
 variable "function_name" {
   description = "The webhook function's name."
   type        = string

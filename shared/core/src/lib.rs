@@ -12,6 +12,7 @@
 //! - [`route`]: which pool serves a job
 //! - [`age`]: how long something took, in words
 //! - [`telling`]: the words of a job's timeline; [`overview`], [`explain`]: how a deployment stands, and a job's story
+//! - [`past`], [`page`]: what is over, and the status page that shows it and how everything stands
 //! - [`slot`], [`job`]: the ledger's records and the one function that moves a slot from phase to phase
 //! - [`making`]: VMs that are made in steps, and who is at them
 //! - [`candidates`]: which slots are worth a claim
@@ -34,6 +35,8 @@ pub mod labels;
 pub mod making;
 pub mod overview;
 pub mod pace;
+pub mod page;
+pub mod past;
 pub mod policy;
 pub mod price;
 pub mod room;

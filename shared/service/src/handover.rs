@@ -147,7 +147,8 @@ impl Mayfly {
         if !self.ledger.hand_over(slot, &new, waiting).await? {
             return Ok(None);
         }
-        self.assign_and_provision(pool, &new, waiting, (Was::Waiting, None), turn).await
+        let made = self.assign_and_provision(pool, &new, waiting, (Was::Waiting, None), turn);
+        tokio::join!(made, self.vm_is_over(pool, slot)).0
     }
 
     /// A slot whose VM is gone goes to the job it was taken for, unless GitHub says that this needs no runner any more:
@@ -161,7 +162,7 @@ impl Mayfly {
         turn: Turn,
     ) -> Result<Option<Provisioned>, StoreError> {
         let Some(mut job) = self.ledger.job(job).await? else {
-            self.ledger.free(old).await?;
+            self.free(pool, old).await?;
             return Ok(None);
         };
         let seen = self.github.job(&job.repository, job.id, job.installation, turn.deadline).await;
@@ -192,7 +193,7 @@ impl Mayfly {
                 job.state = state;
                 self.ledger.job_left(&job).await?;
             }
-            self.ledger.free(old).await?;
+            self.free(pool, old).await?;
             return Ok(None);
         }
         let new = self.new_slot(pool, old.runner.slot(), Purpose::Job(job.id));
@@ -201,7 +202,9 @@ impl Mayfly {
         }
         let was = Was::WaitingOr(old.runner.slot());
         let why = format!("nothing came of {}", old.runner);
-        self.assign_and_provision(pool, &new, &job.waiting(), (was, Some(why)), turn).await
+        let waiting = job.waiting();
+        let made = self.assign_and_provision(pool, &new, &waiting, (was, Some(why)), turn);
+        tokio::join!(made, self.vm_is_over(pool, old)).0
     }
 
     /// A waiting job has just been given the slot: that is written down, and its VM made.
@@ -219,7 +222,7 @@ impl Mayfly {
         if !self.ledger.job_assigned(waiting.job, was, &state, line).await? {
             // It ended, or was started elsewhere, while its entry was still in the queue.
             tracing::info!(pool = %pool.name, job = %waiting.job, runner = %slot.runner, "the job needs no runner any more");
-            self.ledger.free(slot).await?;
+            self.free(pool, slot).await?;
             return Ok(None);
         }
         tracing::info!(pool = %pool.name, job = %waiting.job, runner = %slot.runner, "waiting job gets a slot");

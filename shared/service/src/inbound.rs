@@ -31,17 +31,21 @@ pub struct Request<'a> {
     pub event: Option<&'a str>,
     /// `X-GitHub-Delivery`
     pub delivery: Option<&'a str>,
+    /// `Authorization`; only the status page asks for it.
+    pub authorization: Option<&'a str>,
     /// The raw bytes.
     pub body: &'a [u8],
 }
 
-/// The answer: a status and a JSON body.
+/// The answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
+    /// The headers, their names in lower case.
+    pub headers: Vec<(&'static str, String)>,
     /// The body.
-    pub body: Value,
+    pub body: String,
 }
 
 /// Work that follows an answer.
@@ -141,10 +145,21 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 
 impl Answer {
     fn new(status: u16, body: Value) -> Self {
-        Self { status, body }
+        Self::text(status, body.to_string()).header("content-type", "application/json")
     }
 
-    fn error(status: u16, message: impl std::fmt::Display) -> Self {
+    /// One without headers yet.
+    pub(crate) fn text(status: u16, body: String) -> Self {
+        Self { status, headers: Vec::new(), body }
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// A JSON body that says what is wrong.
+    pub fn error(status: u16, message: impl std::fmt::Display) -> Self {
         Self::new(status, json!({"error": message.to_string()}))
     }
 
@@ -156,6 +171,9 @@ impl Answer {
 impl Mayfly {
     /// Answers a request; what is to be done next comes with it.
     pub async fn receive(&self, gate: &Gate, request: Request<'_>) -> (Answer, Option<Work>) {
+        if let (Some(door), "/" | "") = (&self.page, request.path) {
+            return (self.show_page(door, request).await, None);
+        }
         match (request.path, request.method) {
             ("/webhook", "POST") => self.webhook(gate, request).await,
             ("/healthz", "GET") => {

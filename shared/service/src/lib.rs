@@ -10,6 +10,7 @@
 //! - [`store`]: the ledger, one DynamoDB table
 //! - [`github`], [`provider`]: the clients
 //! - [`look`]: how a deployment stands, and the story of one job, for people
+//! - `page`, `past`: the status page, and what is written down for it alone
 //! - [`telemetry`], [`clock`]: logs, and the time
 //! - `simulation`: what stands for all that is outside, in a deterministic simulation
 
@@ -25,6 +26,8 @@ pub mod inbound;
 pub mod look;
 mod making;
 pub mod mayfly;
+mod page;
+mod past;
 pub mod provider;
 pub mod provision;
 mod random;

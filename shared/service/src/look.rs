@@ -1,5 +1,6 @@
 //! What people ask: how a deployment stands, and the story of one job. Nothing is written here.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,11 +13,13 @@ use mayfly_core::explain::{
 use mayfly_core::ids::{JobId, PoolName, Repository, RunnerName};
 use mayfly_core::job::{Job, JobState};
 use mayfly_core::overview::{Overview, SeenPool, WaitingOverview, overview, waiting};
+use mayfly_core::page::{Page, Past};
+use mayfly_core::past::Used;
 use mayfly_core::policy::Policy;
 use tokio::time::Instant;
 
 use crate::github::GitHub;
-use crate::store::{Ledger, StoreError};
+use crate::store::{Ledger, Memory, PoolRead, StoreError};
 
 /// So many pools are read at a time.
 const POOLS_AT_ONCE: usize = 16;
@@ -30,10 +33,7 @@ const GITHUB_LONGEST: Duration = Duration::from_secs(10);
 /// The sweep's memory could not be read: then nothing can be said of which pools there are.
 pub async fn overview_of(ledger: &Ledger, policy: &Policy, now: Timestamp) -> Result<Overview, StoreError> {
     let memory = ledger.memory().await?;
-    let removed = memory.pools.keys().filter(|name| policy.pool(name).is_none());
-    let pools: Vec<PoolName> =
-        policy.pools.iter().map(|pool| pool.name.clone()).chain(removed.cloned()).collect();
-    let reads = pools.into_iter().map(|pool| async move {
+    let reads = pools(policy, &memory).into_iter().map(|pool| async move {
         let read = ledger.pool_ledger(&pool).await;
         let read =
             read.map(|(ledger, corrupt)| (ledger, corrupt.iter().map(StoreError::to_string).collect()));
@@ -41,6 +41,47 @@ pub async fn overview_of(ledger: &Ledger, policy: &Policy, now: Timestamp) -> Re
     });
     let seen: Vec<SeenPool> = stream::iter(reads).buffered(POOLS_AT_ONCE).collect().await;
     Ok(overview(policy, &seen, memory.swept_at, now))
+}
+
+/// What the status page shows: one read of what one sweep leaves for the next, and one query for each pool, each of at most
+/// eight pages.
+///
+/// # Errors
+/// The sweep's memory could not be read: then nothing can be said of which pools there are.
+pub async fn page_of(
+    ledger: &Ledger,
+    policy: &Policy,
+    currency: &str,
+    now: Timestamp,
+) -> Result<Page, StoreError> {
+    let memory = ledger.memory().await?;
+    let reads = pools(policy, &memory).into_iter().map(|pool| async move {
+        let read = ledger.pool_and_past(&pool, now).await;
+        (pool, read)
+    });
+    let (mut seen, mut pasts) = (Vec::new(), BTreeMap::new());
+    let mut reads = stream::iter(reads).buffered(POOLS_AT_ONCE);
+    while let Some((pool, read)) = reads.next().await {
+        let read = match read {
+            Ok(PoolRead { ledger, corrupt, past }) => {
+                let configured = policy.pool(&pool);
+                let used = |slot| Used::of(configured, slot, now);
+                let there = ledger.slots.iter().filter_map(used).sum();
+                pasts.insert(pool.clone(), Past { there, ..past });
+                Ok((ledger, corrupt.iter().map(StoreError::to_string).collect()))
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        seen.push(SeenPool { pool, read });
+    }
+    let overview = overview(policy, &seen, memory.swept_at, now);
+    Ok(Page { version: env!("CARGO_PKG_VERSION"), overview, pasts, currency: currency.to_owned() })
+}
+
+/// The pools of the configuration, and those that may have something left.
+fn pools(policy: &Policy, memory: &Memory) -> Vec<PoolName> {
+    let removed = memory.pools.keys().filter(|name| policy.pool(name).is_none());
+    policy.pools.iter().map(|pool| pool.name.clone()).chain(removed.cloned()).collect()
 }
 
 /// What became of a question for a job.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::config::{Config, GitHubLogin, ProviderConfig};
 use crate::gate::Remembered;
 use crate::github::GitHub;
+use crate::page::Door;
 use crate::provider::gcp::{Gcp, GcpCredentials, GcpSettings};
 use crate::provider::proxmox::{Proxmox, ProxmoxSettings, ProxmoxUse};
 use crate::provider::{At, Provider};
@@ -34,6 +35,8 @@ pub struct Mayfly {
     pub(crate) known: Mutex<BTreeSet<PoolName>>,
     /// What was known of each pool a moment ago.
     pub(crate) states: Mutex<BTreeMap<PoolName, Remembered>>,
+    /// The status page, where there is one: only then what is over is written down.
+    pub(crate) page: Option<Door>,
     /// When the repositories' hooks were last looked through in vain.
     pub(crate) hooks_sought: Mutex<Option<Instant>>,
 }
@@ -42,7 +45,7 @@ pub struct Mayfly {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A secret that should be on this machine is not.
-    #[error("`github.{key}`: {source}")]
+    #[error("`{key}`: {source}")]
     Secret {
         /// The key.
         key: &'static str,
@@ -61,14 +64,20 @@ impl Mayfly {
     /// The same with the AWS settings given, such as those of a table engine on this machine.
     pub async fn start_at(config: &Config, aws: &aws_config::SdkConfig) -> Result<Self, StartError> {
         let (key, source) = match &config.github.login {
-            GitHubLogin::App { private_key, .. } => ("app.private_key", private_key),
-            GitHubLogin::Token(token) => ("token", token),
+            GitHubLogin::App { private_key, .. } => ("github.app.private_key", private_key),
+            GitHubLogin::Token(token) => ("github.token", token),
         };
         if source.is_local() {
             let secret = Secrets::default().fetch(source).await;
             secret.map_err(|source| StartError::Secret { key, source })?;
         }
-        Self::new(config, aws, &GcpCredentials::default())
+        let mayfly = Self::new(config, aws, &GcpCredentials::default())?;
+        if let (Some(door), Some(page)) = (&mayfly.page, &config.page)
+            && page.token.is_local()
+        {
+            door.token().await.map_err(|source| StartError::Secret { key: "page.token", source })?;
+        }
+        Ok(mayfly)
     }
 
     /// Makes one with the AWS settings and Google credentials given.
@@ -110,6 +119,7 @@ impl Mayfly {
             hints: Mutex::default(),
             known: Mutex::default(),
             states: Mutex::default(),
+            page: config.page.clone().map(Door::new),
             hooks_sought: Mutex::default(),
         }
     }

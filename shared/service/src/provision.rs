@@ -379,7 +379,7 @@ impl Mayfly {
                 let line = Step::Waits { why: why.clone() }.at(clock::now());
                 self.ledger.requeue(&pool.name, job, slot.runner.slot(), line).await?;
             }
-            self.ledger.free(slot).await.map(|_| ())
+            self.free(pool, slot).await.map(|_| ())
         }
         .await;
         match given {

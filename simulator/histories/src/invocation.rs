@@ -132,6 +132,7 @@ async fn webhook(
         signature: header("x-hub-signature-256"),
         event: header("x-github-event"),
         delivery: header("x-github-delivery"),
+        authorization: None,
         body: &delivery.body,
     };
     let (answer, work) = environment.mayfly.receive(&environment.gate, request).await;

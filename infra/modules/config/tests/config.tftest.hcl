@@ -48,7 +48,7 @@ variables {
       placements = [
         { provider = "lab", template = 8000, full_clone = true, storage = "local-lvm", pool = "runners" },
         { provider = "attic", template = 8001 },
-        { provider = "gcp", instance_template = "mine", zones = ["us-east1-c"], gpu_type = "none", spot = true },
+        { provider = "gcp", instance_template = "mine", zones = ["us-east1-c"], gpu_type = "none", spot = true, price_per_hour = 0.35 },
       ]
     },
     {
@@ -84,6 +84,7 @@ variables {
     check_after      = "5m"
     retention        = "3d"
   }
+  page = { token = { ssm = "/mayfly/page-token" }, currency = "USD" }
 }
 
 run "every_key" {
@@ -116,6 +117,7 @@ run "a_token_and_nothing_optional" {
       placements   = [{ provider = "attic", template = 8001 }]
     }]
     timing = {}
+    page   = null
   }
 
   assert {

@@ -14,7 +14,9 @@ use mayfly_core::policy::{
 use mayfly_core::price::PricePerHour;
 
 use super::units::{ADDRESS, DURATION, address, duration};
-use super::{Config, GitHubConfig, GitHubLogin, ProviderConfig, Trust, Wrong, file, installation, wrong};
+use super::{
+    Config, GitHubConfig, GitHubLogin, PageConfig, ProviderConfig, Trust, Wrong, file, installation, wrong,
+};
 
 /// The most slots a pool can have: their numbers have four digits in a runner's name.
 const MAX_RUNNERS_MOST: i64 = 9_999;
@@ -46,11 +48,24 @@ pub(super) fn config(file: file::File) -> Result<Config, Wrong> {
         return Err(wrong("store.table", table, rule));
     }
     let github = github(file.github)?;
-    Ok(Config { policy: Policy { deployment, pools, timing }, table, github, providers })
+    let page = file.page.map(page).transpose()?;
+    Ok(Config { policy: Policy { deployment, pools, timing }, table, github, providers, page })
 }
 
 fn named<T>(key: &str, value: String, new: impl Fn(String) -> Result<T, InvalidName>) -> Result<T, Wrong> {
     new(value).map_err(|error| wrong(key, error.value, format!("must be {}", error.rule)))
+}
+
+/// A currency's name or sign is no longer.
+const CURRENCY_LONGEST: usize = 8;
+
+fn page(raw: file::Page) -> Result<PageConfig, Wrong> {
+    let fine = |sign: char| !sign.is_control() && !sign.is_whitespace();
+    if raw.currency.chars().count() > CURRENCY_LONGEST || !raw.currency.chars().all(fine) {
+        let rule = format!("must be at most {CURRENCY_LONGEST} characters without spaces, such as `USD`");
+        return Err(wrong("page.currency", raw.currency, rule));
+    }
+    Ok(PageConfig { token: raw.token, currency: raw.currency })
 }
 
 fn github(raw: file::GitHub) -> Result<GitHubConfig, Wrong> {

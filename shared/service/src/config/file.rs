@@ -19,6 +19,15 @@ pub(super) struct File {
     pub pools: Vec<Pool>,
     #[serde(default)]
     pub timing: Timing,
+    pub page: Option<Page>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    pub token: SecretSource,
+    #[serde(default)]
+    pub currency: String,
 }
 
 #[derive(Deserialize)]

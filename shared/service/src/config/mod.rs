@@ -33,6 +33,17 @@ pub struct Config {
     pub github: GitHubConfig,
     /// The providers, by the user's own names.
     pub providers: BTreeMap<ProviderName, ProviderConfig>,
+    /// The status page; none where it is not switched on.
+    pub page: Option<PageConfig>,
+}
+
+/// The status page.
+#[derive(Debug, Clone)]
+pub struct PageConfig {
+    /// What lets somebody see it.
+    pub token: SecretSource,
+    /// What prices are in, as it is shown; empty where that is not said.
+    pub currency: String,
 }
 
 /// How GitHub is reached.

@@ -33,6 +33,23 @@ fn the_contracts_example_is_taken_as_it_stands() {
     let PlacementKind::Gcp(gcp) = &pool.placements[1].kind else { panic!("no GCP placement") };
     assert_eq!(gcp.zones.len(), 4);
     assert_eq!(config.policy.timing.retention, Duration::from_secs(3 * 24 * 3600));
+    assert!(config.page.is_none(), "there is no page where nobody asks for one");
+}
+
+#[test]
+fn a_page_has_a_token_by_its_place_and_perhaps_a_currency() {
+    let page = |lines: &str| Config::parse(&with("[timing]", &format!("[page]\n{lines}\n[timing]")));
+    let plain = page("token = { ssm = \"/mayfly/page-token\" }").unwrap().page.unwrap();
+    assert_eq!(
+        (plain.token.to_string().as_str(), plain.currency.as_str()),
+        ("SSM parameter /mayfly/page-token", "")
+    );
+    let named = page("token = { env = \"T\" }\ncurrency = \"€\"").unwrap().page.unwrap();
+    assert_eq!(named.currency, "€");
+    // A token itself is never written there, nor shown where it is.
+    let message = page("token = \"hunter2hunter2hunter2\"").unwrap_err();
+    assert!(message.contains("page.token") && !message.contains("hunter2"), "{message}");
+    assert!(page("currency = \"USD\"").unwrap_err().contains("token"));
 }
 
 #[test]
@@ -75,6 +92,11 @@ fn a_wrong_value_is_named_with_its_key_and_what_would_be_right() {
             "template = 8000",
             "template = 8000\nprice_per_hour = -0.5",
             ["placements[0].price_per_hour`", "-0.5", "0 to 10000"],
+        ),
+        (
+            "[timing]",
+            "[page]\ntoken = { env = \"T\" }\ncurrency = \"US dollars\"\n[timing]",
+            ["`page.currency`", "\"US dollars\"", "`USD`"],
         ),
         ("template = 8000", "template = 8000\nspot = true", ["placements[0].spot`", "true", "proxmox"]),
         ("platform = \"linux\"", "platform = \"macos\"", ["`pools[0].platform`", "\"macos\"", "`windows`"]),

@@ -1,7 +1,7 @@
 //! After a job was taken, ended or held: its VM goes, and what crossed jobs leave behind is set right.
 
 use mayfly_core::crossing::{Settlement, settle};
-use mayfly_core::ids::{JobId, SlotIndex};
+use mayfly_core::ids::{JobId, RunnerName, SlotIndex};
 use mayfly_core::job::{Job, JobState};
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Purpose, Slot};
@@ -47,11 +47,28 @@ impl Mayfly {
             // An end that was recorded before has been settled before.
             JobWritten::Known(_) => return Ok(()),
         };
+        let over = async {
+            if job.state == JobState::Done {
+                self.job_is_over(pool, &job, before.as_ref()).await;
+            }
+        };
+        tokio::join!(over, self.set_right_after(pool, &job, before.as_ref(), ran_on, turn)).1
+    }
+
+    /// The same, once the job's record says how far it is.
+    async fn set_right_after(
+        &self,
+        pool: &Pool,
+        job: &Job,
+        before: Option<&Job>,
+        ran_on: Option<(RunnerName, Option<Slot>)>,
+        turn: Turn,
+    ) -> Result<(), StoreError> {
         if let Some(Job { state: JobState::Waiting, .. }) = before {
-            let waiting = before.as_ref().map_or_else(|| job.waiting(), Job::waiting);
+            let waiting = before.map_or_else(|| job.waiting(), Job::waiting);
             self.ledger.drop_waiting(&pool.name, &waiting).await?;
         }
-        let own = before.as_ref().and_then(|before| before.state.slot());
+        let own = before.and_then(|before| before.state.slot());
         // The job that the runner was meant for: displaced just now, or before and not seen to yet.
         let meant = |slot: &Slot| slot.displaced.or(slot.purpose.job());
         let taken = ran_on.as_ref().map(|(runner, slot)| (runner.slot(), slot.as_ref().and_then(meant)));

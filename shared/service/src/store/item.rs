@@ -73,6 +73,20 @@ pub(super) fn memory_key() -> Item {
     key("deployment".to_owned(), "sweep".to_owned())
 }
 
+/// A place in the ring of a pool's jobs that are over.
+pub(super) fn over_key(pool: &PoolName, place: u8) -> Item {
+    key(pool_partition(pool), format!("over#{place:02}"))
+}
+
+/// `month` as [`mayfly_core::past::month`] says it.
+pub(super) fn month_sort_key(month: &str) -> String {
+    format!("month#{month}")
+}
+
+pub(super) fn month_key(pool: &PoolName, month: &str) -> Item {
+    key(pool_partition(pool), month_sort_key(month))
+}
+
 /// Sorts by time, so that the oldest job is the first in its pool's queue.
 pub(super) fn waiting_key(pool: &PoolName, waiting: &Waiting) -> Item {
     let queued_at = waiting.queued_at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ");

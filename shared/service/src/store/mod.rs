@@ -6,6 +6,8 @@
 //! | slot | `pool#<name>` / `slot#0007` |
 //! | waiting job | `pool#<name>` / `wait#<queued_at>#<id>` |
 //! | pool | `pool#<name>` / `pool` |
+//! | a job that is over | `pool#<name>` / `over#07` |
+//! | what VMs ran and cost | `pool#<name>` / `month#2026-11` |
 //! | claims on a cluster's room | `provider#<name>` / `room` |
 //! | the sweep's memory | `deployment` / `sweep` |
 //! | a delivery that was asked for again | `delivery#<guid>` / `delivery` |
@@ -23,6 +25,7 @@ mod item;
 mod jobs;
 mod making;
 mod memory;
+mod past;
 mod pool;
 mod read;
 mod room;
@@ -36,6 +39,7 @@ use count::Count;
 pub use claim::{Claim, Enqueued, Take, to_milliseconds};
 pub use jobs::{JobWritten, Was};
 pub use memory::{KnownPool, Memory};
+pub use past::PoolRead;
 pub use pool::Stage;
 pub use room::Room;
 pub use slots::Moved;

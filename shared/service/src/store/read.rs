@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
-use mayfly_core::ids::{JobId, PoolName, RunnerName, SlotIndex};
+use mayfly_core::ids::{Deployment, JobId, PoolName, RunnerName, SlotIndex};
 use mayfly_core::job::{Job, Waiting};
 use mayfly_core::slot::Slot;
 use mayfly_core::sweep::PoolLedger;
@@ -65,28 +65,7 @@ impl Ledger {
         let doing = "reading a pool";
         let range = Range { pool, from: "pool", to: "wait#~", limit: usize::MAX, consistent: true, doing };
         let mut ledger = PoolLedger::empty(pool.clone());
-        let read = |item: &Reader<'_>| {
-            let key = item.text("sk")?;
-            if key == "pool" {
-                ledger.state = read_state(item.item());
-            } else if key.starts_with("slot#") {
-                let slot = item.slot(&self.deployment);
-                if slot.is_err()
-                    && let Some(index) = key.strip_prefix("slot#").and_then(|index| index.parse().ok())
-                {
-                    ledger.unreadable.insert(SlotIndex(index));
-                }
-                ledger.slots.push(slot?);
-            } else {
-                let waiting = item.waiting(pool)?;
-                // Advice: an entry is served whatever is known of this.
-                if let Ok(Some(at)) = item.maybe_moment("asked_at") {
-                    ledger.asked.insert(waiting.job, at);
-                }
-                ledger.waiting.push(waiting);
-            }
-            Ok(())
-        };
+        let read = |item: &Reader<'_>| into_ledger(&mut ledger, item, &self.deployment);
         let (_, corrupt) = self.range(range, read).await?;
         Ok((ledger, corrupt))
     }
@@ -159,12 +138,26 @@ impl Ledger {
     async fn range<T>(
         &self,
         range: Range<'_>,
-        mut decode: impl FnMut(&Reader<'_>) -> Result<T, StoreError>,
+        decode: impl FnMut(&Reader<'_>) -> Result<T, StoreError>,
     ) -> Result<(Vec<T>, Vec<StoreError>), StoreError> {
+        let doing = range.doing;
+        match self.pages(range, PAGES_MOST, decode).await? {
+            (found, corrupt, false) => Ok((found, corrupt)),
+            _ => Err(StoreError::Unavailable { doing, why: format!("it has more than {PAGES_MOST} pages") }),
+        }
+    }
+
+    /// Reads at most so many pages of a range, and says whether it goes on after them.
+    pub(super) async fn pages<T>(
+        &self,
+        range: Range<'_>,
+        most: usize,
+        mut decode: impl FnMut(&Reader<'_>) -> Result<T, StoreError>,
+    ) -> Result<(Vec<T>, Vec<StoreError>, bool), StoreError> {
         let Range { pool, from, to, limit, consistent, doing } = range;
         let (mut found, mut corrupt) = (Vec::new(), Vec::new());
         let mut next = None;
-        for _ in 0..PAGES_MOST {
+        for _ in 0..most {
             let request = self
                 .client
                 .query()
@@ -186,21 +179,49 @@ impl Ledger {
             }
             next = page.last_evaluated_key;
             if next.is_none() || found.len() >= limit {
-                return Ok((found, corrupt));
+                return Ok((found, corrupt, false));
             }
         }
-        Err(StoreError::Unavailable { doing, why: format!("it has more than {PAGES_MOST} pages") })
+        Ok((found, corrupt, true))
     }
 }
 
+/// Puts an item of a pool's own, its slots' or its queue's to the others.
+pub(super) fn into_ledger(
+    ledger: &mut PoolLedger,
+    item: &Reader<'_>,
+    deployment: &Deployment,
+) -> Result<(), StoreError> {
+    let key = item.text("sk")?;
+    if key == "pool" {
+        ledger.state = read_state(item.item());
+    } else if key.starts_with("slot#") {
+        let slot = item.slot(deployment);
+        if slot.is_err()
+            && let Some(index) = key.strip_prefix("slot#").and_then(|index| index.parse().ok())
+        {
+            ledger.unreadable.insert(SlotIndex(index));
+        }
+        ledger.slots.push(slot?);
+    } else {
+        let waiting = item.waiting(&ledger.pool)?;
+        // Advice: an entry is served whatever is known of this.
+        if let Ok(Some(at)) = item.maybe_moment("asked_at") {
+            ledger.asked.insert(waiting.job, at);
+        }
+        ledger.waiting.push(waiting);
+    }
+    Ok(())
+}
+
 /// A part of a pool's partition, in order.
-struct Range<'a> {
-    pool: &'a PoolName,
-    from: &'a str,
-    to: &'a str,
-    limit: usize,
-    consistent: bool,
-    doing: &'static str,
+pub(super) struct Range<'a> {
+    pub pool: &'a PoolName,
+    pub from: &'a str,
+    pub to: &'a str,
+    pub limit: usize,
+    pub consistent: bool,
+    pub doing: &'static str,
 }
 
 /// What could be read; what could not is logged.
