@@ -36,6 +36,8 @@ pub struct Mayfly {
     pub(crate) states: Mutex<BTreeMap<PoolName, Remembered>>,
     /// When the repositories' hooks were last looked through in vain.
     pub(crate) hooks_sought: Mutex<Option<Instant>>,
+    /// The owners of repositories that forbade check runs, and since when.
+    pub(crate) muted: Mutex<BTreeMap<String, Instant>>,
 }
 
 /// Why a configuration that is right in itself cannot be run here.
@@ -111,6 +113,7 @@ impl Mayfly {
             known: Mutex::default(),
             states: Mutex::default(),
             hooks_sought: Mutex::default(),
+            muted: Mutex::default(),
         }
     }
 

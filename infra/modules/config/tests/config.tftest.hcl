@@ -84,6 +84,9 @@ variables {
     check_after      = "5m"
     retention        = "3d"
   }
+  notifications = {
+    waiting_after = "10m"
+  }
 }
 
 run "every_key" {
@@ -115,7 +118,8 @@ run "a_token_and_nothing_optional" {
       max_lifetime = "6h"
       placements   = [{ provider = "attic", template = 8001 }]
     }]
-    timing = {}
+    timing        = {}
+    notifications = {}
   }
 
   assert {

@@ -5,6 +5,7 @@
 //! | job | `job#<id>` / `job` |
 //! | slot | `pool#<name>` / `slot#0007` |
 //! | waiting job | `pool#<name>` / `wait#<queued_at>#<id>` |
+//! | what was said on a waiting job's commit | `pool#<name>` / `check#<id>` |
 //! | pool | `pool#<name>` / `pool` |
 //! | claims on a cluster's room | `provider#<name>` / `room` |
 //! | the sweep's memory | `deployment` / `sweep` |
@@ -23,6 +24,7 @@ mod item;
 mod jobs;
 mod making;
 mod memory;
+mod notices;
 mod pool;
 mod read;
 mod room;
