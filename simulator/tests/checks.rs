@@ -44,6 +44,8 @@ fn a_check_run_is_made_changed_and_concluded() {
         as_app(&mut story, Method::Patch, &path, &json!({ "status": "completed", "conclusion": "neutral" }));
     assert_eq!(over.value()["conclusion"], "neutral");
     assert!(over.value()["completed_at"].is_string());
+    let opened = as_app(&mut story, Method::Patch, &path, &json!({ "status": "queued" }));
+    assert_eq!(opened.status, 422, "what is over stays so");
     let runs = story.world.check_runs();
     assert_eq!((runs.len(), runs[0].writes, runs[0].external_id.as_str()), (1, 3, "7"));
     assert_eq!(story.kinds(), []);

@@ -41,7 +41,7 @@ pub struct Notice {
 /// Whether GitHub has a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// GitHub was asked for it, or is about to be, and was not heard to have it.
+    /// GitHub was asked for it, or is about to be, and was not heard to have it: perhaps it has.
     Asked,
     /// It has.
     Made(CheckRunId),
@@ -133,7 +133,8 @@ const NAME_LONGEST: usize = 100;
 const TITLE_LONGEST: usize = 240;
 
 /// What a job's check run is called: the same whenever it is asked for, and like no other job's. Of check runs with the same
-/// name GitHub shows the newest, so one that had to be asked for twice, since the first answer was lost, is seen once.
+/// name GitHub shows the newest (its changelog of 2020-09-14), so one that had to be asked for twice, since the first answer
+/// was lost, is seen once.
 pub fn check_name(job: JobId, name: &str) -> String {
     let name: String = name.chars().filter(|sign| !sign.is_control()).take(NAME_LONGEST).collect();
     let of = if name.is_empty() { String::new() } else { format!("{name}, ") };

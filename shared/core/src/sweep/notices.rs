@@ -87,6 +87,9 @@ fn concluded(index: &Index<'_>) -> Vec<Said> {
     all.sort_by_key(|(ledger, notice)| (notice.queued_at, notice.job, &ledger.pool));
     let queued = queued(index);
     let ending = |notice: &Notice| {
+        if notice.standing == Standing::Asked && may_be_on_its_way(index, notice) {
+            return None;
+        }
         if index.policy.waiting_after.is_none() {
             return Some(Ending::Off);
         }
@@ -100,6 +103,12 @@ fn concluded(index: &Index<'_>) -> Vec<Said> {
         (ledger.pool.clone(), action, "it waits no more")
     })
     .collect()
+}
+
+/// A request whose answer was lost may take effect after its caller has gone: nothing of the same name is asked for before, or
+/// that one would be the newest.
+fn may_be_on_its_way(index: &Index<'_>, notice: &Notice) -> bool {
+    notice.said_at > earlier(index.world.now, index.policy.timing.orphan_grace)
 }
 
 fn spoken_of(index: &Index<'_>, plan: &Plan, after: Duration) -> Vec<Said> {
@@ -129,12 +138,12 @@ fn spoken_of(index: &Index<'_>, plan: &Plan, after: Duration) -> Vec<Said> {
         };
         let why = match notice.standing {
             Standing::Refused => return None,
+            Standing::Asked if may_be_on_its_way(index, notice) => return None,
             Standing::Asked if !index.world.voice.reaches(&notice.repository) => return None,
             Standing::Asked => "GitHub was not heard to have said so",
-            Standing::Made(_) if notice.cause == wait.cause => return None,
+            Standing::Made(_) if notice.cause == wait.cause || notice.said_at > ripe => return None,
             Standing::Made(_) => "it waits for another reason than was said",
         };
-        (notice.said_at <= ripe).then_some(())?;
         let action = Action::Amend { notice: (*notice).clone(), cause: wait.cause, words: words()? };
         Some((ledger.pool.clone(), action, why))
     };

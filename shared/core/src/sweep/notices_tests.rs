@@ -101,6 +101,22 @@ fn what_was_said_is_concluded_when_the_job_is_known_to_want_no_runner() {
 }
 
 #[test]
+fn what_github_was_not_heard_to_have_is_concluded_when_no_request_can_be_on_its_way_any_more() {
+    // `orphan_grace` is five minutes.
+    for (said_at, expected) in [(LATER - 299, vec![]), (LATER - 300, vec![("conclude", 8)])] {
+        let mut world = with_job(full(vec![]), 8, Some(JobState::Done));
+        world.pools[0].notices =
+            vec![Notice { standing: Standing::Asked, said_at: at(said_at), ..notice(8) }];
+        assert_eq!(said(&told_after(600), &world), expected);
+        assert_eq!(
+            said(&Policy { waiting_after: None, ..told_after(600) }, &world),
+            expected,
+            "switched off"
+        );
+    }
+}
+
+#[test]
 fn the_records_of_jobs_that_left_the_queue_are_asked_for_and_no_others() {
     let mut world = full(vec![waiting(8, 0), waiting(9, 0)]);
     let asked = |world: &World| jobs_in_question(&told_after(600), world, crate::sweep::News::Delivered);

@@ -189,6 +189,10 @@ impl CheckRun {
             }
             (_, Some("stale")) => return Err("Only GitHub can conclude a check run as stale.".to_owned()),
             (Some("completed"), None) => return Err("A completed check run needs a conclusion.".to_owned()),
+            // GitHub has been seen not to open one again; whoever wants that makes a new one.
+            (Some("queued" | "in_progress"), None) if self.conclusion.is_some() => {
+                return Err("A completed check run stays so.".to_owned());
+            }
             (_, None) if completed.is_some() => return Err("completed_at needs a conclusion.".to_owned()),
             _ => {}
         }
@@ -201,9 +205,7 @@ impl CheckRun {
             self.conclusion = Some(conclusion);
             self.completed_at = Some(completed.unwrap_or_else(|| payload::time(now)));
         } else if let Some(status) = status {
-            // It is open again.
             self.status = status;
-            (self.conclusion, self.completed_at) = (None, None);
         }
         if let Some(output) = body.get("output") {
             let part = |name: &str| output[name].as_str().map(str::to_owned);
