@@ -21,20 +21,23 @@ fn told_after(seconds: u64) -> Policy {
     Policy { waiting_after: Some(Duration::from_secs(seconds)), ..policy(vec![one]) }
 }
 
-fn is_said(action: &Action) -> bool {
-    matches!(action, Action::Announce { .. } | Action::Amend { .. } | Action::Conclude { .. })
+/// What is done to what is said, and of which job.
+fn named(action: &Action) -> Option<(&'static str, u64)> {
+    if let Action::Announce { waiting, .. } = action {
+        return Some(("announce", waiting.job.0));
+    }
+    if let Action::Amend { notice, .. } = action {
+        return Some(("amend", notice.job.0));
+    }
+    if let Action::Conclude { notice, .. } = action { Some(("conclude", notice.job.0)) } else { None }
 }
 
-/// What is said, of which job, and by which name of what is done.
+fn is_said(action: &Action) -> bool {
+    named(action).is_some()
+}
+
 fn said(policy: &Policy, world: &World) -> Vec<(&'static str, u64)> {
-    let steps = plan(policy, world).steps;
-    let named = |action: &Action| match action {
-        Action::Announce { waiting, .. } => Some(("announce", waiting.job.0)),
-        Action::Amend { notice, .. } => Some(("amend", notice.job.0)),
-        Action::Conclude { notice, .. } => Some(("conclude", notice.job.0)),
-        _ => None,
-    };
-    steps.iter().filter_map(|step| named(&step.action)).collect()
+    plan(policy, world).steps.iter().filter_map(|step| named(&step.action)).collect()
 }
 
 #[test]
@@ -186,17 +189,11 @@ proptest! {
     fn a_job_is_spoken_of_once_and_in_time((policy, world) in any_setting()) {
         let mut jobs = BTreeSet::new();
         for step in plan(&policy, &world).steps {
-            let (job, since) = match &step.action {
-                Action::Announce { waiting, .. } => (waiting.job, Some(waiting.queued_at)),
-                Action::Amend { notice, .. } => (notice.job, Some(notice.queued_at)),
-                Action::Conclude { notice, .. } => (notice.job, None),
-                _ => continue,
-            };
+            let Some((what, job)) = named(&step.action) else { continue };
             prop_assert!(jobs.insert(job), "{job} twice");
-            if let Some(since) = since {
-                let after = policy.waiting_after;
-                prop_assert!(after.is_some_and(|after| since <= earlier(world.now, after)), "{:?}", step.action);
-            }
+            let waits = world.pools[0].waiting.iter().find(|waiting| waiting.job.0 == job);
+            let long = |after| waits.is_some_and(|waiting| waiting.queued_at <= earlier(world.now, after));
+            prop_assert!(what == "conclude" || policy.waiting_after.is_some_and(long), "{what} {job}");
         }
     }
 }

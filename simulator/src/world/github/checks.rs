@@ -196,7 +196,9 @@ impl CheckRun {
             (_, None) if completed.is_some() => return Err("completed_at needs a conclusion.".to_owned()),
             _ => {}
         }
-        self.name = text("name").unwrap_or(std::mem::take(&mut self.name));
+        if let Some(name) = text("name") {
+            self.name = name;
+        }
         self.details_url = text("details_url").or(self.details_url.take());
         self.external_id = text("external_id").or(self.external_id.take());
         self.started_at = started.or(self.started_at.take());
