@@ -116,16 +116,17 @@ module "gcp" {
 module "config" {
   source = "./modules/config"
 
-  name       = local.name
-  deployment = var.deployment
-  table      = module.table.name
-  github     = var.github
-  gcp        = var.gcp == null ? null : { project = var.gcp.project, credentials = module.gcp[0].credentials }
-  proxmox    = var.proxmox
-  pools      = local.pools
-  timing     = var.timing
-  page       = var.page
-  folder     = local.opt
+  name          = local.name
+  deployment    = var.deployment
+  table         = module.table.name
+  github        = var.github
+  gcp           = var.gcp == null ? null : { project = var.gcp.project, credentials = module.gcp[0].credentials }
+  proxmox       = var.proxmox
+  pools         = local.pools
+  timing        = var.timing
+  notifications = var.notifications
+  page          = var.page
+  folder        = local.opt
 }
 
 module "webhook" {

@@ -289,6 +289,26 @@ variable "page" {
   }
 }
 
+variable "notifications" {
+  description = "`[notifications]` in mayfly.toml: a job that has waited for longer than `waiting_after` gets a check run on its commit. Null: none. It needs `github.app`, with the permission Checks: write."
+  type = object({
+    waiting_after = optional(string)
+  })
+  default = {}
+
+  validation {
+    condition = var.notifications.waiting_after == null || try(
+      tonumber(regex("^[0-9]+", var.notifications.waiting_after)) * local.seconds[regex("^[0-9]+(ms|s|m|h|d)$", var.notifications.waiting_after)[0]], 0
+    ) > 0
+    error_message = "A duration is above zero and has a unit: \"90s\", \"10m\", \"6h\"."
+  }
+
+  validation {
+    condition     = var.notifications.waiting_after == null || var.github.app != null
+    error_message = "`waiting_after` needs `github.app`: GitHub lets only Apps write check runs."
+  }
+}
+
 variable "alarms" {
   description = "Where alarms go (ARNs, such as an SNS topic's), and how long a job may wait, in seconds, before that is one."
   type = object({

@@ -131,6 +131,7 @@ fn world(policy: &Policy, vms: usize, now: Timestamp) -> World {
             unreadable: BTreeSet::new(),
             waiting: Vec::new(),
             asked: BTreeMap::new(),
+            notices: Vec::new(),
             state: PoolState { limit: Some(pool.max_runners.get()), ..PoolState::default() },
         });
     }

@@ -124,6 +124,7 @@ fn plan(jobs: u32, slots: u16, seconds: u32) -> Plan {
             redelivery_after: 120,
             check_after: 300,
         },
+        waiting_after: None,
     };
     let acts = (0..jobs).map(|tag| Act { at: 0, deed: queue(tag) }).collect();
     Plan { seed: 1, shape, seconds, acts, troubles: Vec::new() }

@@ -270,6 +270,9 @@ pub struct CreateAppArgs {
     /// Where pools register their runners; an organization's App at it, your own at repositories
     #[arg(long, value_name = "SCOPES", value_enum, value_delimiter = ',')]
     pub pools: Vec<PoolScope>,
+    /// It may say on commits that their jobs wait: for `notifications.waiting_after`
+    #[arg(long)]
+    pub check_runs: bool,
     /// Where the files with the secrets are made
     #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     pub directory: PathBuf,

@@ -19,6 +19,7 @@ NAMES = {
     "enterprise permission `Enterprise self-hosted runners: write`": None,
     "organization permission `Webhooks: write`": None,
     "repository permission `Webhooks: write`": None,
+    "repository permission `Checks: write`": None,
 }
 named = set(re.findall(r"(?:organization|repository|enterprise) permission `[^`]+`", code))
 checks = {

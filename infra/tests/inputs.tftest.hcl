@@ -324,6 +324,23 @@ run "a_wait_of_a_thousand_years" {
   expect_failures = [var.timing]
 }
 
+run "a_wait_before_a_notice" {
+  command = plan
+  variables {
+    notifications = { waiting_after = "ten minutes" }
+  }
+  expect_failures = [var.notifications]
+}
+
+run "notices_by_a_token" {
+  command = plan
+  variables {
+    github        = { webhook_secrets = [{ ssm = "/w" }], token = { ssm = "/t" } }
+    notifications = { waiting_after = "10m" }
+  }
+  expect_failures = [var.notifications]
+}
+
 run "an_action_that_is_no_arn" {
   command = plan
   variables {

@@ -44,6 +44,6 @@ pub use world::settings::{
     GroupVisibility, InstanceTemplate, PoolLimit, QuotaRefusal, Repository, RunnerGroup, Settings, Timing,
     Zone,
 };
-pub use world::view::{DeliveryView, JobView, NodeView, RunnerView, View, VmView};
+pub use world::view::{CheckRunView, DeliveryView, JobView, NodeView, RunnerView, View, VmView};
 pub use world::violations::{Violation, ViolationKind};
 pub use world::{Access, World};

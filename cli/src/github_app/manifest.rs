@@ -40,6 +40,9 @@ pub fn manifest(args: &CreateAppArgs, redirect_url: &str) -> Result<Value, Error
         if scopes.contains(&PoolScope::Repository) {
             permissions.insert("administration".to_owned(), json!("write"));
         }
+        if args.check_runs {
+            permissions.insert("checks".to_owned(), json!("write"));
+        }
     }
     Ok(manifest)
 }
@@ -156,6 +159,13 @@ mod tests {
         assert_eq!(rights(&["--organization", "a", "--pools", "repository,organization"]), [true, true]);
         assert_eq!(rights(&["--name", "mine"]), [true, false]);
         assert!(manifest(&args(&["--name", "mine", "--pools", "organization"]), "x").is_err());
+    }
+
+    #[test]
+    fn check_runs_are_asked_for_by_name() {
+        let right = |rest: &[&str]| made(rest)["default_permissions"].get("checks").cloned();
+        assert_eq!(right(&["--organization", "a"]), None);
+        assert_eq!(right(&["--organization", "a", "--check-runs"]), Some(json!("write")));
     }
 
     #[test]

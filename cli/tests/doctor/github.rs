@@ -65,6 +65,20 @@ async fn an_app_that_may_not_read_actions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_may_not_write_check_runs_is_only_told_of_where_they_are_wanted() {
+    let stage = stage::with(|settings| {
+        settings.rights.app_permissions.remove("checks");
+    })
+    .await;
+    let found = stage.look();
+    assert!(!found.findings.iter().any(|each| each["what"].as_str().unwrap_or_default().contains("checks")));
+    let stage = stage.but("[providers.gcp]", "[notifications]\nwaiting_after = \"10m\"\n[providers.gcp]");
+    let found = stage.look();
+    let why = "is none, and must be write: no commit says that its job waits";
+    found.says("warning", "github", "permission checks", why, "Checks: read and write (repository)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_app_that_may_not_administer_the_repository_of_a_pool() {
     let stage = stage::with(|settings| {
         settings.rights.app_permissions.insert("administration".to_owned(), "read".to_owned());

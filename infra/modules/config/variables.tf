@@ -98,3 +98,8 @@ variable "timing" {
   description = "As the root module's input."
   type        = map(string)
 }
+
+variable "notifications" {
+  description = "As the root module's input."
+  type        = map(string)
+}

@@ -66,6 +66,18 @@ pub enum Closed {
     Full(Timestamp),
 }
 
+impl Closed {
+    /// Until when, where that is known.
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Removed | Self::Draining => None,
+            Self::GitHub(until) | Self::Creates(until, _) | Self::Boots(until, _) | Self::Full(until) => {
+                Some(*until)
+            }
+        }
+    }
+}
+
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let minute = |at: &Timestamp| at.strftime("%H:%M:%S UTC").to_string();

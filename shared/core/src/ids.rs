@@ -141,6 +141,15 @@ name!(
         shaped(value, fine, fine, 100)
     }
 );
+name!(
+    /// A commit's SHA (`head_sha`): 40 hexadecimal digits, or 64.
+    Commit,
+    "a commit's SHA",
+    |value| {
+        matches!(value.len(), 40 | 64)
+            && value.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
+    }
+);
 
 number!(
     /// A job's id (`workflow_job.id`), unique for each attempt of a job.
@@ -151,6 +160,9 @@ number!(
 number!(
     /// A GitHub App's installation (`installation.id`).
     InstallationId, u64);
+number!(
+    /// A check run's id at GitHub.
+    CheckRunId, u64);
 number!(
     /// The place of a slot in its pool: 0 … `max_runners` − 1.
     SlotIndex, u16);

@@ -11,6 +11,7 @@
 //! - [`event`]: GitHub's `workflow_job`, reduced to what is used
 //! - [`route`]: which pool serves a job
 //! - [`age`]: how long something took, in words
+//! - [`notice`]: what is said on the commit of a job that waits for long
 //! - [`telling`]: the words of a job's timeline; [`overview`], [`explain`]: how a deployment stands, and a job's story
 //! - [`past`], [`page`]: what is over, and the status page that shows it and how everything stands
 //! - [`slot`], [`job`]: the ledger's records and the one function that moves a slot from phase to phase
@@ -33,6 +34,7 @@ pub mod ids;
 pub mod job;
 pub mod labels;
 pub mod making;
+pub mod notice;
 pub mod overview;
 pub mod pace;
 pub mod page;

@@ -21,6 +21,8 @@ pub struct Policy {
     pub pools: Vec<Pool>,
     /// The waits that are no pool's own.
     pub timing: Timing,
+    /// A job that has waited for so long gets a notice on its commit ([`crate::notice`]); `None` for none at all.
+    pub waiting_after: Option<Duration>,
 }
 
 impl Policy {

@@ -39,6 +39,8 @@ pub struct Mayfly {
     pub(crate) page: Option<Door>,
     /// When the repositories' hooks were last looked through in vain.
     pub(crate) hooks_sought: Mutex<Option<Instant>>,
+    /// The owners of repositories that forbade check runs, and since when.
+    pub(crate) muted: Mutex<BTreeMap<String, Instant>>,
 }
 
 /// Why a configuration that is right in itself cannot be run here.
@@ -121,6 +123,7 @@ impl Mayfly {
             states: Mutex::default(),
             page: config.page.clone().map(Door::new),
             hooks_sought: Mutex::default(),
+            muted: Mutex::default(),
         }
     }
 

@@ -189,9 +189,9 @@ fn is_made_by_hand(name: &str) -> bool {
     name.rsplit('-').next().is_some_and(|nonce| nonce.starts_with("orphan"))
 }
 
-/// How secrets begin, or what they are: a personal access token, a Google token, a JIT config (base64 of a JSON object whose
+/// How secrets begin, or what they are: a personal access token, an installation's, a Google token, a JIT config (base64 of a JSON object whose
 /// first key begins with a letter, or with a dot).
-const SECRETS: [&str; 4] = ["ghp_", "ya29.", "eyJ", "eyIu"];
+const SECRETS: [&str; 5] = ["ghp_", "ghs_", "ya29.", "eyJ", "eyIu"];
 
 /// I7: what is about to be written to the table holds no secret.
 pub fn written(inner: &mut Inner, now: Timestamp, values: Option<&HashMap<String, AttributeValue>>) {
@@ -222,6 +222,18 @@ pub fn is_secret(inner: &Inner, text: &str) -> bool {
     SECRETS.iter().any(|secret| text.contains(secret))
         || text.contains(&access.webhook_secret)
         || text.contains(&access.proxmox_token_secret)
+}
+
+/// Check runs of jobs that wait no more, as people see them: of those with the same name the newest.
+fn open_check_runs(inner: &Inner) -> Vec<String> {
+    let runs = inner.world.check_runs().into_iter();
+    let newest: BTreeMap<String, simulator::CheckRunView> = runs.map(|run| (run.name.clone(), run)).collect();
+    let waits = |job: &str| {
+        let mut jobs = inner.world.jobs().into_iter();
+        jobs.any(|each| each.id.to_string() == job && each.state == JobState::Queued)
+    };
+    let open = newest.into_values().filter(|run| run.status != "completed" && !waits(&run.external_id));
+    open.map(|run| format!("an open check run: {}", run.name)).collect()
 }
 
 /// Whether a pool can serve a job.
@@ -289,6 +301,7 @@ pub fn left_over(inner: &Inner, pools: &[PoolNow]) -> Vec<String> {
             }
         }
     }
+    left.extend(open_check_runs(inner));
     for (pool, [vms, runners, slots]) in counts {
         let most = warm(&pool);
         for (what, count) in [("VMs", vms), ("registrations", runners), ("slots taken", slots)] {

@@ -1,6 +1,7 @@
 //! The configuration that a shape stands for, as a person would write it.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use mayfly_service::config::Config;
 use simulator::{HookOwner, Node, PoolLimit, QuotaRefusal, Repository, Settings, Timing, Zone};
@@ -179,7 +180,10 @@ check_after = "{}s"
 
 /// The configuration, read as every program reads it.
 pub fn config(shape: &Shape, pools: &[PoolShape], webhook_url: &str) -> Result<Config, String> {
-    Config::parse(&text(shape, pools, webhook_url))
+    let mut config = Config::parse(&text(shape, pools, webhook_url))?;
+    // Not in the text, since that has no App: the login is not played, and the token is an installation's.
+    config.policy.waiting_after = shape.waiting_after.map(|seconds| Duration::from_secs(seconds.into()));
+    Ok(config)
 }
 
 /// What the world holds the pools to.
@@ -211,6 +215,7 @@ pub fn settings(shape: &Shape, seed: u64) -> Settings {
             QuotaRefusal::AtOnce
         },
         timing: Timing::realistic(),
+        token_lifetime: Duration::from_secs(366 * 24 * 3600),
         deployment: Some(DEPLOYMENT.to_owned()),
         pool_limits: limits(shape.pools.iter().map(|pool| (pool, pool.max_runners))),
         ..Settings::default()

@@ -115,6 +115,11 @@ impl<'a> Director<'a> {
         let mut world = World::new(settings, began);
         world.webhook_url = "https://abc.lambda-url.us-east-1.on.aws/webhook".to_owned();
         crate::troubles::set(&mut world.faults, &plan.troubles);
+        let token = match plan.shape.waiting_after {
+            // Only an App may write check runs.
+            Some(_) => world.installation_token(began),
+            None => world.access.pat.clone(),
+        };
         let (access, webhook_url) = (world.access.clone(), world.webhook_url.clone());
         let page = if chance.one_in(4) {
             simulator_table::PageSize::Items(2)
@@ -139,7 +144,7 @@ impl<'a> Director<'a> {
         };
         let stage = Stage::new(inner, began, chance.bits());
         set_secret("WEBHOOK_SECRET", &access.webhook_secret);
-        set_secret("GITHUB_TOKEN", &access.pat);
+        set_secret("GITHUB_TOKEN", &token);
         set_secret("PROXMOX_SECRET", &access.proxmox_token_secret);
         let config = configure::config(&plan.shape, &plan.shape.pools, &webhook_url)?;
         Ok(Self {

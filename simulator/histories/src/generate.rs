@@ -33,6 +33,11 @@ fn plan_of(seed: u64, mut chance: Chance, is_small: bool) -> Plan {
     if is_small {
         make_small(&mut chance, &mut shape);
     }
+    // By a chance of its own, so that what a seed told before there were notices stays the same.
+    let mut of_notices = chance_of(!seed);
+    if of_notices.one_in(3) {
+        shape.waiting_after = Some(of_notices.pick(&[1, 60, 600]));
+    }
     let seconds = length(&mut chance, is_small);
     let mut acts = jobs(&mut chance, &shape, seconds, is_small);
     befall(&mut chance, &shape, seconds, &mut acts);
@@ -103,6 +108,7 @@ fn shape(chance: &mut Chance) -> Shape {
             redelivery_after: chance.pick(&[60, 120, 300]),
             check_after: chance.pick(&[120, 300, 600]),
         },
+        waiting_after: None,
     };
     for pool in 0..shape.pools.len() {
         let most = most_warm(&shape, pool);

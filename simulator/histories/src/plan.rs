@@ -42,6 +42,9 @@ pub struct Shape {
     pub quota_in_operation: bool,
     /// `[timing]`, in seconds.
     pub timing: TimingShape,
+    /// `notifications.waiting_after`, in seconds.
+    #[serde(default)]
+    pub waiting_after: Option<u32>,
 }
 
 impl Shape {

@@ -65,12 +65,13 @@ fn simpler(best: &mut Plan, fails: &mut dyn FnMut(&Plan) -> bool) {
         candidate.shape.pools.remove(at);
         if fails(&candidate) { *best = candidate } else { at += 1 }
     }
-    let changes: [fn(&mut Plan); 5] = [
+    let changes: [fn(&mut Plan); 6] = [
         |plan| plan.shape.pools.iter_mut().for_each(|pool| pool.min_runners = 0),
         |plan| plan.shape.pools.iter_mut().for_each(|pool| pool.max_runners = 1),
         |plan| plan.shape.nodes = 1,
         |plan| plan.shape.machines = None,
         |plan| plan.shape.environments = 100,
+        |plan| plan.shape.waiting_after = None,
     ];
     for change in changes {
         let mut candidate = best.clone();

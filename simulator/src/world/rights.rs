@@ -37,6 +37,7 @@ impl Default for Rights {
         let permissions = [
             ("actions", "write"),
             ("administration", "write"),
+            ("checks", "write"),
             ("metadata", "read"),
             ("organization_hooks", "write"),
             ("organization_self_hosted_runners", "write"),
@@ -56,6 +57,7 @@ impl Default for Rights {
     }
 }
 
+const CHECKS: &str = "checks";
 const RUNNERS: &str = "organization_self_hosted_runners";
 
 /// The permission that a call of GitHub's wants of an App. An enterprise's are not told apart here.
@@ -84,6 +86,7 @@ fn permission_of(call: &hub::Call) -> Option<(&'static str, &'static str)> {
             Some(("actions", "read"))
         }
         Call::CancelRun(..) => Some(("actions", "write")),
+        Call::CreateCheckRun(_) | Call::UpdateCheckRun(..) => Some((CHECKS, "write")),
         Call::ListHooks(owner)
         | Call::GetHook(owner, _)
         | Call::ListDeliveries(owner, _)
@@ -156,6 +159,10 @@ impl World {
 
     /// Whether the personal access token may do this.
     pub(crate) fn check_scope(&self, call: &hub::Call) -> Result<(), Response> {
+        if permission_of(call).is_some_and(|(name, _)| name == CHECKS) {
+            // Whatever its scopes are: only an App may.
+            return Err(github::error(403, "You must authenticate via a GitHub App."));
+        }
         match scope_of(call) {
             Some(scope) if !self.settings.rights.token_scopes.contains(scope) => {
                 let refusal = github::error(403, "Must have admin rights to Organization.");

@@ -105,6 +105,33 @@ pub struct RunnerView {
     pub online: bool,
 }
 
+/// A check run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckRunView {
+    /// GitHub's id.
+    pub id: u64,
+    /// `owner/name`.
+    pub repository: String,
+    /// The commit.
+    pub head_sha: String,
+    /// Its name.
+    pub name: String,
+    /// What its maker calls it.
+    pub external_id: String,
+    /// Where its details are, where its maker said so.
+    pub details_url: Option<String>,
+    /// `queued`, `in_progress` or `completed`.
+    pub status: String,
+    /// How it ended.
+    pub conclusion: Option<String>,
+    /// What it says in one line,
+    pub title: String,
+    /// and in more.
+    pub summary: String,
+    /// How often it was written, its making included.
+    pub writes: u32,
+}
+
 /// One sending of a webhook.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeliveryView {

@@ -32,9 +32,17 @@ const ACTIONS: Need = Need {
     vital: true,
 };
 
+const CHECKS: Need = Need {
+    name: "checks",
+    level: "write",
+    shown: "Checks: read and write (repository)",
+    without: "no commit says that its job waits (`notifications.waiting_after`)",
+    vital: false,
+};
+
 /// What an App needs at a scope; an enterprise's permissions are not among those that GitHub publishes. Hooks matter where
-/// the events come by the owner's own webhook.
-fn needed(scope: &Scope, by_its_hook: bool) -> Vec<Need> {
+/// the events come by the owner's own webhook, check runs where they are wanted.
+fn needed(scope: &Scope, by_its_hook: bool, notifies: bool) -> Vec<Need> {
     let (runners, hooks) = match scope {
         Scope::Organization(_) => (
             Need {
@@ -56,7 +64,7 @@ fn needed(scope: &Scope, by_its_hook: bool) -> Vec<Need> {
             },
             ("repository_hooks", "Webhooks: read and write (repository)"),
         ),
-        Scope::Enterprise(_) => return Vec::new(),
+        Scope::Enterprise(_) => return if notifies { vec![CHECKS] } else { Vec::new() },
     };
     let hook = Need {
         name: hooks.0,
@@ -67,6 +75,7 @@ fn needed(scope: &Scope, by_its_hook: bool) -> Vec<Need> {
     };
     let mut needs = vec![runners, ACTIONS];
     needs.extend(by_its_hook.then_some(hook));
+    needs.extend(notifies.then_some(CHECKS));
     needs
 }
 
@@ -134,7 +143,8 @@ async fn installed(
     }
     found.ok(what, seen.id.to_string());
     let mut is_usable = true;
-    for need in needed(scope, config.github.webhook_url.is_some()) {
+    let notifies = config.policy.waiting_after.is_some();
+    for need in needed(scope, config.github.webhook_url.is_some(), notifies) {
         let what = format!("{scope}: permission {}", need.name);
         if has(&seen.permissions, &need) {
             found.ok(what, seen.permissions.get(need.name).cloned().unwrap_or_default());
@@ -221,18 +231,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_needed_depends_on_where_runners_register_and_whose_webhook_it_is() {
-        let names = |scope: &Scope, by_hook| -> Vec<&str> {
-            needed(scope, by_hook).iter().map(|need| need.name).collect()
+    fn what_is_needed_depends_on_where_runners_register_whose_webhook_it_is_and_what_is_said() {
+        let names = |scope: &Scope, by_hook, notifies| -> Vec<&str> {
+            needed(scope, by_hook, notifies).iter().map(|need| need.name).collect()
         };
         let organization = Scope::Organization(Account::new("shader-slang").unwrap());
         let repository = Scope::Repository(Repository::new("shader-slang/slang").unwrap());
-        assert_eq!(names(&organization, false), ["organization_self_hosted_runners", "actions"]);
+        assert_eq!(names(&organization, false, false), ["organization_self_hosted_runners", "actions"]);
         assert_eq!(
-            names(&organization, true),
+            names(&organization, true, false),
             ["organization_self_hosted_runners", "actions", "organization_hooks"]
         );
-        assert_eq!(names(&repository, true), ["administration", "actions", "repository_hooks"]);
+        assert_eq!(names(&repository, true, false), ["administration", "actions", "repository_hooks"]);
+        assert_eq!(names(&repository, false, true), ["administration", "actions", "checks"]);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Plot {
     pub pools: Vec<PoolPlot>,
     pub timing: Timing,
     pub login: Login,
+    /// `notifications.waiting_after`
+    pub waiting_after: Option<&'static str>,
     /// Whether `github.webhook_url` says which hook is ours.
     pub webhook_url: bool,
     /// The secret of the token for Proxmox, where it is not the right one.
@@ -86,6 +88,7 @@ impl Default for Plot {
                 check_after: "2s",
             },
             login: Login::App,
+            waiting_after: None,
             webhook_url: false,
             wrong_token: false,
             vmid_range: (9000, 9999),
@@ -202,6 +205,9 @@ vmid_range = [{first}, {last}]
             .unwrap();
         }
         self.timing.write(&mut text);
+        if let Some(after) = self.waiting_after {
+            write!(text, "\n[notifications]\nwaiting_after = \"{after}\"\n").unwrap();
+        }
         for pool in &self.pools {
             pool.write(&mut text);
         }

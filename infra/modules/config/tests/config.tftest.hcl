@@ -85,6 +85,9 @@ variables {
     retention        = "3d"
   }
   page = { token = { ssm = "/mayfly/page-token" }, currency = "USD" }
+  notifications = {
+    waiting_after = "10m"
+  }
 }
 
 run "every_key" {
@@ -116,8 +119,9 @@ run "a_token_and_nothing_optional" {
       max_lifetime = "6h"
       placements   = [{ provider = "attic", template = 8001 }]
     }]
-    timing = {}
-    page   = null
+    timing        = {}
+    page          = null
+    notifications = {}
   }
 
   assert {

@@ -1,19 +1,22 @@
 //! Worlds of all kinds, for promises that hold over all of them.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::fixtures::{
-    at, booting, busy, creating, deleting, event, idle, job, lab_pool, machine, policy, pool, provider,
-    runner, scope, seen, slot, vm, waiting, world,
+    at, booting, busy, creating, deleting, event, idle, job, lab_pool, machine, notice, policy, pool,
+    provider, runner, scope, seen, slot, vm, waiting, world,
 };
 use super::{Attempt, Failures, Observed, Tells, VmState, World};
 use crate::event::{Change, JobEvent};
 use crate::gate::Trouble;
-use crate::ids::{JobId, RunnerName, SlotIndex, nonce};
+use crate::ids::{CheckRunId, JobId, RunnerName, SlotIndex, nonce};
 use crate::job::JobState;
 use crate::making::MakingStep;
+use crate::notice::{Cause, Notice, Standing};
 use crate::policy::{Policy, Pool};
 use crate::slot::{Phase, Purpose, Slot, VmPlace};
 
@@ -32,12 +35,14 @@ pub fn any_pool() -> impl Strategy<Value = Pool> {
 
 /// The pool's world while it is configured, or after it was, when another pool serves its jobs.
 pub fn any_setting() -> impl Strategy<Value = (Policy, World)> {
-    (any_world(), any_pool(), proptest::bool::weighted(0.1)).prop_map(|(mut world, pool, removed)| {
+    let waiting_after = proptest::option::weighted(0.8, (1u64..20_000).prop_map(Duration::from_secs));
+    let all = (any_world(), any_pool(), proptest::bool::weighted(0.1), waiting_after);
+    all.prop_map(|(mut world, pool, removed, waiting_after)| {
         if !removed {
-            return (policy(vec![pool]), world);
+            return (Policy { waiting_after, ..policy(vec![pool]) }, world);
         }
         world.removed = vec![Pool::removed(pool.name, pool.scope)];
-        (policy(vec![super::fixtures::pool("newer", &["Linux"])]), world)
+        (Policy { waiting_after, ..policy(vec![super::fixtures::pool("newer", &["Linux"])]) }, world)
     })
 }
 
@@ -134,6 +139,21 @@ fn any_unseen() -> impl Strategy<Value = Option<VmPlace>> {
     proptest::option::weighted(0.1, prop_oneof![Just(machine().vm), Just(elsewhere)])
 }
 
+/// What was said of jobs: of some in the queue, of some of slots, and of some that nobody knows.
+fn any_notice() -> impl Strategy<Value = Notice> {
+    let job = prop_oneof![3 => 100u64..106, 2 => 0u64..14, 1 => 300u64..303];
+    let standing = prop_oneof![
+        3 => Just(Standing::Made(CheckRunId(7))), 1 => Just(Standing::Asked), 1 => Just(Standing::Refused)
+    ];
+    let cause = prop_oneof![Just(Cause::Full), Just(Cause::CoolingDown), Just(Cause::OneAtATime)];
+    (job, standing, cause, 0i64..30_000).prop_map(|(job, standing, cause, said_at)| Notice {
+        standing,
+        cause,
+        said_at: at(said_at),
+        ..notice(job)
+    })
+}
+
 fn place(world: &mut World, index: u16, part: &Part) {
     let number = u64::from(index);
     if part.known {
@@ -180,6 +200,7 @@ prop_compose! {
         (creates, boots) in (any_trouble(), any_trouble()),
         failed in proptest::collection::vec(0i64..10_000, 0..4), stray in proptest::option::weighted(0.1, 0i64..30_000),
         (room, unseen, unreadable) in (any_room(), any_unseen(), proptest::option::weighted(0.1, 10u16..14)),
+        notices in proptest::collection::vec(any_notice(), 0..4), calls in prop_oneof![4 => Just(20usize), 1 => Just(0usize)],
     ) -> World {
         let mut world = world(vec![], (100..).zip(&queue).map(|(job, _)| waiting(job, job as i64)).collect(), vec![]);
         world.now = at(now);
@@ -207,6 +228,10 @@ prop_compose! {
         });
         let failures = Failures { failed: failed.collect(), whole: true, ..Failures::default() };
         world.deliveries.insert("app".into(), failures);
+        // A job has one notice.
+        let notices: BTreeMap<JobId, Notice> = notices.into_iter().map(|notice| (notice.job, notice)).collect();
+        world.pools[0].notices = notices.into_values().collect();
+        world.voice.calls = calls;
         world
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::fixtures::{at, deployment, job, provider};
+use super::fixtures::{at, deployment, job, notice, provider};
 use super::{Action, Asked, Next, Observed, Plan, Step, Vm, VmState, World};
 use crate::event::{Change, JobEvent};
 use crate::gate::Trouble;
-use crate::ids::{JobId, RunnerId, RunnerName, SlotIndex, nonce};
+use crate::ids::{CheckRunId, JobId, RunnerId, RunnerName, SlotIndex, nonce};
 use crate::job::{Job, JobState, Waiting};
 use crate::making::{Making, MakingStep};
+use crate::notice::{Notice, Standing};
 use crate::policy::Policy;
 use crate::slot::{Phase, Purpose, Slot, SlotEvent, earlier};
 
@@ -85,6 +86,20 @@ impl Aftermath {
                 failures.map(|failures| failures.asked.insert(guid.clone(), asked));
             }
             Action::Drop { waiting } => self.dequeue(waiting.job),
+            Action::Announce { waiting, cause, .. } => {
+                let notice = Notice { said_at: now, cause: *cause, ..notice(waiting.job.0) };
+                self.world.pools[0].notices.push(notice);
+            }
+            Action::Amend { notice: said, cause, .. } => {
+                let (cause, standing) = (*cause, Standing::Made(CheckRunId(1)));
+                let notices = self.world.pools[0].notices.iter_mut();
+                notices.filter(|notice| notice.job == said.job).for_each(|notice| {
+                    *notice = Notice { cause, standing, said_at: now, ..notice.clone() };
+                });
+            }
+            Action::Conclude { notice: said, .. } => {
+                self.world.pools[0].notices.retain(|notice| notice.job != said.job);
+            }
             Action::BootFailed { why } => self.boot_failed(why),
             Action::Recover => self.world.pools[0].state.boots = None,
             Action::Limit { limit } => self.world.pools[0].state.limit = Some(*limit),
@@ -265,6 +280,9 @@ pub fn removals(plans: &[Plan]) -> BTreeMap<String, u32> {
             | Action::Requeue { .. }
             | Action::Move { .. }
             | Action::Drop { .. }
+            | Action::Announce { .. }
+            | Action::Amend { .. }
+            | Action::Conclude { .. }
             | Action::BootFailed { .. }
             | Action::Recover
             | Action::Limit { .. } => continue,

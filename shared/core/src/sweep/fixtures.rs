@@ -9,16 +9,18 @@ use jiff::Timestamp;
 use crate::event::{Change, JobEvent};
 use crate::gate::PoolState;
 use crate::ids::{
-    Account, Deployment, JobId, PoolName, ProviderName, Repository, RunnerId, RunnerName, SlotIndex, Zone,
+    Account, CheckRunId, Commit, Deployment, JobId, PoolName, ProviderName, Repository, RunnerId, RunnerName,
+    SlotIndex, Zone,
 };
 use crate::job::{Job, JobState, Waiting};
 use crate::labels::Labels;
 use crate::making::MakingStep;
+use crate::notice::{Cause, Notice, Standing, check_name};
 use crate::policy::{
     GcpPlacement, Placement, PlacementKind, Platform, Policy, Pool, ProxmoxPlacement, Scope, Timing,
 };
 use crate::slot::{Machine, Phase, Purpose, Slot, VmPlace, Way};
-use crate::sweep::{Action, Next, Observed, Plan, PoolLedger, SeenRunner, Vm, VmState, World, plan};
+use crate::sweep::{Action, Next, Observed, Plan, PoolLedger, SeenRunner, Vm, VmState, Voice, World, plan};
 
 /// A moment, in seconds from some beginning.
 pub fn at(seconds: i64) -> Timestamp {
@@ -26,7 +28,7 @@ pub fn at(seconds: i64) -> Timestamp {
 }
 
 pub fn policy(pools: Vec<Pool>) -> Policy {
-    Policy { deployment: deployment(), pools, timing: Timing::default() }
+    Policy { deployment: deployment(), pools, timing: Timing::default(), waiting_after: None }
 }
 
 pub fn deployment() -> Deployment {
@@ -171,6 +173,7 @@ pub fn world(slots: Vec<Slot>, waiting: Vec<Waiting>, vms: Vec<Vm>) -> World {
         jobs: BTreeMap::new(),
         told: Vec::new(),
         deliveries: BTreeMap::new(),
+        voice: Voice::default(),
     }
 }
 
@@ -186,6 +189,15 @@ pub fn unknown<T>() -> Observed<T> {
 pub fn with_runners(mut world: World, runners: Vec<SeenRunner>) -> World {
     world.runners.insert(scope(), Observed::Known { at: world.now, value: runners });
     world
+}
+
+/// A job of that number was said to wait, at 0, since its pool was full.
+pub fn notice(job: u64) -> Notice {
+    let Waiting { queued_at, job, repository, installation } = waiting(job, 0);
+    let (commit, name) = (Commit::new("0123456789".repeat(4)).unwrap(), check_name(job, "build"));
+    let standing = Standing::Made(CheckRunId(900 + job.0));
+    let (cause, said_at) = (Cause::Full, at(0));
+    Notice { job, repository, installation, queued_at, commit, name, standing, cause, said_at }
 }
 
 /// The table has this of a job: a record, or none.

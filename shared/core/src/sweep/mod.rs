@@ -10,6 +10,7 @@
 //! - `pool`, `slots`: one pool: its slots, its queue, its warm runners
 //! - `told`: what GitHub says of jobs, and no event did
 //! - `strays`: VMs and registrations that no slot knows
+//! - `notices`: what is said on the commits of jobs that wait for long
 //! - `deliveries`: failed deliveries to be asked for again
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod carry_out;
 mod deliveries;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod notices;
 #[cfg(test)]
 mod order_tests;
 mod plan;
@@ -34,6 +36,7 @@ mod told;
 mod world;
 
 pub use deliveries::{Asked, Attempt, Failures, Tells, deliveries_since};
+pub use notices::Voice;
 pub use plan::{Action, LeftAlone, Next, Plan, Step, Wait, plan};
 pub use questions::{News, Question, jobs_in_question, jobs_to_ask};
 pub use world::{Observed, PoolLedger, SeenRunner, Vm, VmState, World};

@@ -46,18 +46,20 @@ fn shuffled(world: &World, order: &Order) -> World {
         jobs,
         mut told,
         mut deliveries,
+        voice,
     } = world.clone();
     order.shuffle(&mut pools);
-    for PoolLedger { pool: _, slots, unreadable: _, waiting, asked: _, state: _ } in &mut pools {
+    for PoolLedger { pool: _, slots, unreadable: _, waiting, asked: _, notices, state: _ } in &mut pools {
         order.shuffle(slots);
         order.shuffle(waiting);
+        order.shuffle(notices);
     }
     order.shuffle(&mut removed);
     vms.values_mut().for_each(|list| order.shuffle_known(list));
     runners.values_mut().for_each(|list| order.shuffle_known(list));
     order.shuffle(&mut told);
     deliveries.values_mut().for_each(|failures| order.shuffle(&mut failures.failed));
-    World { now, pools, removed, vms, unseen, room, runners, jobs, told, deliveries }
+    World { now, pools, removed, vms, unseen, room, runners, jobs, told, deliveries, voice }
 }
 
 /// What sources may say twice: a VM whose name another one has as well, a runner that was seen on two pages, a job that was
@@ -92,6 +94,7 @@ fn with_two_pools(mut policy: Policy, mut world: World) -> (Policy, World) {
     let second = Pool { name: name.clone(), ..policy.pools[0].clone() };
     let mut other = PoolLedger { pool: name, ..world.pools[0].clone() };
     other.slots.clear();
+    other.notices.clear();
     for waiting in &mut other.waiting {
         waiting.job = JobId(waiting.job.0 + 500);
         waiting.queued_at = at(0);

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::world::{Index, Vm, World};
-use super::{deliveries, pool, strays, told};
+use super::{deliveries, notices, pool, strays, told};
 use crate::event::JobEvent;
 use crate::ids::{JobId, PoolName, RunnerId, RunnerName, SlotIndex};
 use crate::job::Waiting;
+use crate::notice::{Cause, Ending, Notice, Words};
 use crate::policy::Policy;
 use crate::slot::Slot;
 
@@ -60,6 +61,12 @@ pub struct Wait {
     pub since: Timestamp,
     /// Why, for people.
     pub why: String,
+    /// The kind of reason.
+    pub cause: Cause,
+    /// When the next VM is tried, where that is known.
+    pub until: Option<Timestamp>,
+    /// Its place among those that go on waiting in its pool, from 1.
+    pub place: usize,
 }
 
 /// What can be done. Each leaves the executor no choice but how far it gets; each is conditional on the ledger still
@@ -184,6 +191,31 @@ pub enum Action {
         /// Its entry.
         waiting: Waiting,
     },
+    /// A job waits for long: that is said on its commit.
+    Announce {
+        /// The job.
+        waiting: Waiting,
+        /// Why it waits.
+        cause: Cause,
+        /// What is said.
+        words: Words,
+    },
+    /// What was said of a job that waits for long is brought up to date, or said once more where it may not have been heard.
+    Amend {
+        /// What was said.
+        notice: Notice,
+        /// Why the job waits now.
+        cause: Cause,
+        /// What is said.
+        words: Words,
+    },
+    /// A job waits no more: what was said of it is concluded.
+    Conclude {
+        /// What was said.
+        notice: Notice,
+        /// What became of the job.
+        ending: Ending,
+    },
     /// A VM stopped before its runner ever came online: that counts as a boot that failed.
     BootFailed {
         /// Which, for people.
@@ -221,6 +253,9 @@ impl Action {
             | Self::Requeue { .. }
             | Self::Redeliver { .. }
             | Self::Drop { .. }
+            | Self::Announce { .. }
+            | Self::Amend { .. }
+            | Self::Conclude { .. }
             | Self::BootFailed { .. }
             | Self::Recover => false,
         }
@@ -254,6 +289,7 @@ pub fn plan(policy: &Policy, world: &World) -> Plan {
     strays::clear(&index, &mut plan);
     deliveries::redeliver(world, &policy.timing, &mut plan);
     plan.steps.sort_by_key(|step| step.since);
+    notices::keep(&index, &mut plan);
     plan
 }
 

@@ -10,6 +10,7 @@ use crate::event::Change;
 use crate::gate::{Closed, boots_fail, closed, cools_until, is_in_trouble};
 use crate::ids::{JobId, SlotIndex};
 use crate::job::{Job, JobState, Waiting};
+use crate::notice::Cause;
 use crate::policy::{Placement, Pool, Timing};
 use crate::slot::{Phase, PhaseKind, Purpose, Slot, earlier, later};
 
@@ -323,15 +324,17 @@ impl<'a> PoolPlanner<'a, '_> {
     /// Those that are left in the queue are told why.
     fn waits(&mut self) {
         let full = || format!("its pool is full: all {} runners are taken", self.limit);
-        let why = match (&self.closed, self.trials, self.room) {
-            (Some(closed), ..) => closed.to_string(),
-            (None, Some(0), _) => self.careful(),
-            (None, _, Some(0)) => "no placement has room for another VM".to_owned(),
-            (None, ..) => full(),
+        let (cause, why) = match (&self.closed, self.trials, self.room) {
+            (Some(closed), ..) => (Cause::of(closed), closed.to_string()),
+            (None, Some(0), _) => (Cause::OneAtATime, self.careful()),
+            (None, _, Some(0)) => (Cause::NoRoom, "no placement has room for another VM".to_owned()),
+            (None, ..) => (Cause::Full, full()),
         };
-        for waiting in self.queue.clone() {
-            let (pool, job, since) = (self.pool.name.clone(), waiting.job, waiting.queued_at);
-            self.plan.waits.push(Wait { pool, job, since, why: why.clone() });
+        let until = self.closed.as_ref().and_then(Closed::until);
+        for (place, waiting) in (1..).zip(self.queue.clone()) {
+            let (pool, job, since, why) =
+                (self.pool.name.clone(), waiting.job, waiting.queued_at, why.clone());
+            self.plan.waits.push(Wait { pool, job, since, why, cause, until, place });
         }
     }
 

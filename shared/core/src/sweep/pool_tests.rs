@@ -4,6 +4,7 @@ use crate::event::Change;
 use crate::gate::Trouble;
 use crate::ids::{JobId, PoolName, SlotIndex};
 use crate::job::{Job, JobState};
+use crate::notice::Cause;
 use crate::policy::Pool;
 use crate::slot::{Phase, Purpose, Slot};
 use crate::sweep::fixtures::{
@@ -118,7 +119,10 @@ fn a_job_that_waits_is_told_why() {
     let plan = planned(&world(full, vec![waiting(8, 1)], running(0..10)));
     let why = "its pool is full: all 10 runners are taken".to_owned();
     let pool = pool("linux", &[]).name;
-    assert_eq!(plan.waits, vec![Wait { pool, job: JobId(8), since: at(1), why }]);
+    assert_eq!(
+        plan.waits,
+        vec![Wait { pool, job: JobId(8), since: at(1), why, cause: Cause::Full, until: None, place: 1 }]
+    );
 }
 
 #[test]

@@ -34,6 +34,9 @@ fn removed(action: &Action) -> Option<(String, Option<&Slot>)> {
         | Action::Move { .. }
         | Action::Redeliver { .. }
         | Action::Drop { .. }
+        | Action::Announce { .. }
+        | Action::Amend { .. }
+        | Action::Conclude { .. }
         | Action::BootFailed { .. }
         | Action::Recover
         | Action::Limit { .. } => None,
@@ -66,6 +69,9 @@ fn given(action: &Action) -> (Option<SlotIndex>, Option<JobId>) {
         | Action::Move { .. }
         | Action::Redeliver { .. }
         | Action::Drop { .. }
+        | Action::Announce { .. }
+        | Action::Amend { .. }
+        | Action::Conclude { .. }
         | Action::BootFailed { .. }
         | Action::Recover
         | Action::Limit { .. } => (None, None),

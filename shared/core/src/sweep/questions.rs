@@ -7,6 +7,7 @@ use crate::job::{Job, JobState, Waiting};
 use crate::policy::{Policy, Pool, Timing};
 use crate::slot::{Phase, Purpose, Slot, earlier};
 
+use super::notices;
 use super::world::{Index, PoolLedger, Presence, Sighting, VmState, World};
 
 /// GitHub is asked for at most so many jobs of slots in one sweep,
@@ -55,7 +56,8 @@ pub struct Question {
     pub waiting: Option<(crate::ids::PoolName, Waiting)>,
 }
 
-/// The jobs whose record the plan depends on: those of slots that are not plainly in order. Asked for at the table, in
+/// The jobs whose record the plan depends on: those of slots that are not plainly in order, and those that a notice says
+/// wait and that no queue has. Asked for at the table, in
 /// batches.
 pub fn jobs_in_question(policy: &Policy, world: &World, news: News) -> Vec<JobId> {
     let index = Index::of(policy, world);
@@ -66,6 +68,7 @@ pub fn jobs_in_question(policy: &Policy, world: &World, news: News) -> Vec<JobId
             ledger.slots_in_order().into_iter().filter(|slot| is_doubtful(&index, pool, slot, news));
         jobs.extend(doubtful.filter_map(|slot| slot.purpose.job()));
     }
+    jobs.extend(notices::jobs_not_waiting(&index));
     jobs
 }
 

@@ -25,7 +25,7 @@ macro_rules! kinds_of_actions {
 }
 kinds_of_actions! {
     Release Delete Retire Adopt Advance Online Taken Spare Settle Assign Serve Warm Sweep Unregister Tell Requeue Move
-    Redeliver Drop BootFailed Recover Limit
+    Redeliver Drop Announce Amend Conclude BootFailed Recover Limit
 }
 
 /// So many plans follow from one another at most: a job that was displaced is seen to, the slot's VM is adopted, taken

@@ -6,11 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Failures;
+use super::{Failures, Voice};
 use crate::event::{Change, JobEvent};
 use crate::gate::PoolState;
 use crate::ids::{JobId, PoolName, ProviderName, RunnerId, SlotIndex};
 use crate::job::{Job, Waiting};
+use crate::notice::Notice;
 use crate::policy::{Policy, Pool, Scope};
 use crate::slot::{Slot, VmPlace, later};
 
@@ -41,6 +42,8 @@ pub struct World {
     pub told: Vec<JobEvent>,
     /// Failed deliveries, by hook.
     pub deliveries: BTreeMap<String, Failures>,
+    /// How much may be said on commits now.
+    pub voice: Voice,
 }
 
 /// One pool as the table has it.
@@ -56,6 +59,8 @@ pub struct PoolLedger {
     pub waiting: Vec<Waiting>,
     /// When GitHub was last asked whether a waiting job still waits, where it was.
     pub asked: BTreeMap<JobId, Timestamp>,
+    /// What was said on commits of its jobs, and is not concluded.
+    pub notices: Vec<Notice>,
     /// What else is known of it.
     pub state: PoolState,
 }
@@ -64,8 +69,8 @@ impl PoolLedger {
     /// A pool of which the table holds nothing.
     pub fn empty(pool: PoolName) -> Self {
         let state = PoolState::default();
-        let (slots, waiting) = (Vec::new(), Vec::new());
-        Self { pool, slots, unreadable: BTreeSet::new(), waiting, asked: BTreeMap::new(), state }
+        let (slots, waiting, notices) = (Vec::new(), Vec::new(), Vec::new());
+        Self { pool, slots, unreadable: BTreeSet::new(), waiting, asked: BTreeMap::new(), notices, state }
     }
 
     /// Its slots by their place, in whichever order they were read.

@@ -48,8 +48,23 @@ pub(super) fn config(file: file::File) -> Result<Config, Wrong> {
         return Err(wrong("store.table", table, rule));
     }
     let github = github(file.github)?;
+    let waiting_after = waiting_after(file.notifications, &github.login)?;
     let page = file.page.map(page).transpose()?;
-    Ok(Config { policy: Policy { deployment, pools, timing }, table, github, providers, page })
+    Ok(Config { policy: Policy { deployment, pools, timing, waiting_after }, table, github, providers, page })
+}
+
+/// GitHub lets only Apps write check runs.
+fn waiting_after(raw: file::Notifications, login: &GitHubLogin) -> Result<Option<Duration>, Wrong> {
+    const KEY: &str = "notifications.waiting_after";
+    let Some(text) = raw.waiting_after else { return Ok(None) };
+    match (duration(&text), login) {
+        (Some(after), GitHubLogin::App { .. }) => Ok(Some(after)),
+        (None, _) => Err(wrong(KEY, text, format!("must be {DURATION}"))),
+        (Some(_), GitHubLogin::Token(_)) => {
+            let rule = "needs `github.app`, since GitHub lets only Apps write check runs: log in as an App, or leave it out";
+            Err(wrong(KEY, text, rule))
+        }
+    }
 }
 
 fn named<T>(key: &str, value: String, new: impl Fn(String) -> Result<T, InvalidName>) -> Result<T, Wrong> {

@@ -20,6 +20,8 @@ pub(super) struct File {
     #[serde(default)]
     pub timing: Timing,
     pub page: Option<Page>,
+    #[serde(default)]
+    pub notifications: Notifications,
 }
 
 #[derive(Deserialize)]
@@ -120,6 +122,12 @@ pub(super) struct Timing {
     pub redelivery_after: Option<String>,
     pub check_after: Option<String>,
     pub retention: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Notifications {
+    pub waiting_after: Option<String>,
 }
 
 /// Reads the text; the error names the key and says what is wrong with it.

@@ -18,7 +18,7 @@ use crate::secret::Secret;
 /// One try's limit; GitHub itself gives up on a request after ten seconds.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A request is sent at most so often.
+/// A request is sent at most so often, unless it says otherwise.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(250);
 /// A `retry-after` up to this is waited for; a longer one is the sweep's.
@@ -38,6 +38,7 @@ pub(super) struct Call<'a> {
     path: &'a str,
     query: Vec<(&'static str, String)>,
     body: Option<&'a Value>,
+    tries: u32,
 }
 
 /// What GitHub said, where it said something that the caller decides on.
@@ -99,7 +100,7 @@ impl Answer {
 
 impl<'a> Call<'a> {
     fn new(doing: &'static str, method: Method, path: &'a str) -> Self {
-        Self { doing, needs: Permission::Runners, method, path, query: Vec::new(), body: None }
+        Self { doing, needs: Permission::Runners, method, path, query: Vec::new(), body: None, tries: TRIES }
     }
 
     pub(super) fn get(doing: &'static str, path: &'a str) -> Self {
@@ -126,6 +127,12 @@ impl<'a> Call<'a> {
     /// Most calls are about runners; this one wants another permission.
     pub(super) fn needs(mut self, permission: Permission) -> Self {
         self.needs = permission;
+        self
+    }
+
+    /// It must not be repeated where its answer was lost: it may have taken effect.
+    pub(super) fn once(mut self) -> Self {
+        self.tries = 1;
         self
     }
 
@@ -196,7 +203,7 @@ impl Http {
         count: &(dyn Fn() + Sync),
     ) -> Result<Status, GitHubError> {
         let mut pause = PAUSE;
-        for left in (0..TRIES).rev() {
+        for left in (0..call.tries).rev() {
             let remaining = deadline.saturating_duration_since(Instant::now());
             if remaining.is_zero() {
                 return Err(GitHubError::Unavailable {

@@ -9,7 +9,7 @@ use super::http::{NOT_FOUND, Said};
 /// The credentials are not taken.
 pub(crate) const UNAUTHORIZED: u16 = 401;
 /// They are, but do not allow this.
-pub(super) const FORBIDDEN: u16 = 403;
+pub(crate) const FORBIDDEN: u16 = 403;
 
 /// What a call must be allowed to do, as the documentation of an App's permissions has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(super) enum Permission {
     Webhooks,
     /// To see repositories.
     Metadata,
+    /// To write check runs.
+    Checks,
 }
 
 /// The error of an answer that is no success.
@@ -68,6 +70,7 @@ fn told(scope: &Scope, permission: Permission, why: &str) -> String {
             "the repository permission `Webhooks: write`"
         }
         (Permission::Actions, _) => "the repository permission `Actions: read`",
+        (Permission::Checks, _) => "the repository permission `Checks: write`",
         (Permission::Metadata, _) => "the repository permission `Metadata: read`",
     };
     format!(

@@ -64,6 +64,13 @@ pub(super) fn delivery_key(guid: &str) -> Item {
     key(format!("{DELIVERY}{guid}"), "delivery".to_owned())
 }
 
+/// What the sort key of a notice begins with: it stands before the pool's own item.
+pub(super) const NOTICE: &str = "pending#";
+
+pub(super) fn notice_key(pool: &PoolName, job: JobId) -> Item {
+    key(pool_partition(pool), format!("{NOTICE}{job}"))
+}
+
 /// What a cluster of hosts is promised for: see [`mayfly_core::room`].
 pub(super) fn room_key(provider: &ProviderName) -> Item {
     key(format!("provider#{provider}"), "room".to_owned())
@@ -190,7 +197,7 @@ impl<'a> Reader<'a> {
         self.maybe_moment(name)?.ok_or_else(|| self.corrupt(format!("{name} is missing")))
     }
 
-    fn named<T>(&self, name: &str, new: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+    pub(super) fn named<T>(&self, name: &str, new: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
         new(self.text(name)?).ok_or_else(|| self.corrupt(format!("{name} is no valid name")))
     }
 

@@ -5,6 +5,7 @@
 //! | job | `job#<id>` / `job` |
 //! | slot | `pool#<name>` / `slot#0007` |
 //! | waiting job | `pool#<name>` / `wait#<queued_at>#<id>` |
+//! | what was said on a waiting job's commit | `pool#<name>` / `pending#<id>` |
 //! | pool | `pool#<name>` / `pool` |
 //! | a job that is over | `pool#<name>` / `over#07` |
 //! | what VMs ran and cost | `pool#<name>` / `month#2026-11` |
@@ -25,6 +26,7 @@ mod item;
 mod jobs;
 mod making;
 mod memory;
+mod notices;
 mod past;
 mod pool;
 mod read;

@@ -8,7 +8,7 @@ use mayfly_core::job::{Job, Waiting};
 use mayfly_core::slot::Slot;
 use mayfly_core::sweep::PoolLedger;
 
-use super::item::{Item, Reader, job_key, pool_partition, slot_key, slot_sort_key, text};
+use super::item::{Item, NOTICE, Reader, job_key, pool_partition, slot_key, slot_sort_key, text};
 use super::pool::read_state;
 use super::{COST, Ledger, StoreError, unavailable};
 
@@ -59,11 +59,11 @@ impl Ledger {
         item.map(|item| Reader::new(&item).job()).transpose()
     }
 
-    /// All of a pool: its own item, its slots and its queue, which stand next to each other. Items that contradict
+    /// All of a pool: its notices, its own item, its slots and its queue, which stand next to each other. Items that contradict
     /// themselves are left out, and said.
     pub async fn pool_ledger(&self, pool: &PoolName) -> Result<(PoolLedger, Vec<StoreError>), StoreError> {
         let doing = "reading a pool";
-        let range = Range { pool, from: "pool", to: "wait#~", limit: usize::MAX, consistent: true, doing };
+        let range = Range { pool, from: NOTICE, to: "wait#~", limit: usize::MAX, consistent: true, doing };
         let mut ledger = PoolLedger::empty(pool.clone());
         let read = |item: &Reader<'_>| into_ledger(&mut ledger, item, &self.deployment);
         let (_, corrupt) = self.range(range, read).await?;
@@ -203,6 +203,8 @@ pub(super) fn into_ledger(
             ledger.unreadable.insert(SlotIndex(index));
         }
         ledger.slots.push(slot?);
+    } else if key.starts_with(NOTICE) {
+        ledger.notices.push(item.notice()?);
     } else {
         let waiting = item.waiting(&ledger.pool)?;
         // Advice: an entry is served whatever is known of this.

@@ -114,6 +114,13 @@ impl Mayfly {
                 self.ledger.drop_waiting(&pool.name, waiting).await?;
                 Ok("it has left the queue".to_owned())
             }
+            Action::Announce { waiting, cause, words } => {
+                self.announce(pool, waiting, (*cause, words), turn.deadline).await
+            }
+            Action::Amend { notice, cause, words } => {
+                self.amend(pool, notice, (*cause, words), turn.deadline).await
+            }
+            Action::Conclude { notice, ending } => self.conclude(pool, notice, ending, turn.deadline).await,
             Action::BootFailed { why } => {
                 self.failed(pool, Stage::Boot, why).await;
                 Ok("counted".to_owned())
@@ -182,6 +189,9 @@ fn named(action: &Action) -> (&'static str, String) {
         Action::Move { event, .. } => ("move", format!("job {}", event.job)),
         Action::Redeliver { guid, .. } => ("redeliver", guid.clone()),
         Action::Drop { waiting } => ("drop", format!("job {}", waiting.job)),
+        Action::Announce { waiting, .. } => ("announce", format!("job {}", waiting.job)),
+        Action::Amend { notice, .. } => ("amend", format!("job {}", notice.job)),
+        Action::Conclude { notice, .. } => ("conclude", format!("job {}", notice.job)),
         Action::BootFailed { why } => ("boot failed", why.clone()),
         Action::Recover => ("recover", "its boots".to_owned()),
         Action::Limit { limit } => ("limit", limit.to_string()),
@@ -201,7 +211,10 @@ fn concerned(action: &Action) -> (Option<JobId>, Option<&str>) {
         | Action::Spare { slot } => (slot.purpose.job(), Some(slot.runner.as_str())),
         Action::Settle { slot, job } => (Some(*job), Some(slot.runner.as_str())),
         Action::Assign { slot, waiting } => (Some(waiting.job), Some(slot.runner.as_str())),
-        Action::Serve { waiting, .. } | Action::Drop { waiting } => (Some(waiting.job), None),
+        Action::Serve { waiting, .. } | Action::Drop { waiting } | Action::Announce { waiting, .. } => {
+            (Some(waiting.job), None)
+        }
+        Action::Amend { notice, .. } | Action::Conclude { notice, .. } => (Some(notice.job), None),
         Action::Tell { event } | Action::Move { event, .. } => (Some(event.job), None),
         Action::Requeue { job } => (Some(*job), None),
         Action::Sweep { vm } => (None, Some(vm.name.as_str())),

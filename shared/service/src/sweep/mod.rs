@@ -14,6 +14,7 @@ mod discovery;
 mod events;
 mod execute;
 mod jobs;
+mod notices;
 mod observe;
 mod poll;
 mod remember;

@@ -64,6 +64,8 @@ impl Mayfly {
             jobs: BTreeMap::new(),
             told: Vec::new(),
             deliveries,
+            // After GitHub's lists, whose answers say how much of its limit is left.
+            voice: self.voice(),
         };
         take_in(&mut world, lists);
         let ways = Ways { news, hooked };

@@ -102,7 +102,7 @@ fn new_pools(configured: &[Pool], read: &[PoolLedger]) -> BTreeMap<PoolName, Kno
 }
 
 fn is_empty(ledger: &PoolLedger) -> bool {
-    ledger.slots.is_empty() && ledger.waiting.is_empty()
+    ledger.slots.is_empty() && ledger.waiting.is_empty() && ledger.notices.is_empty()
 }
 
 /// What is to be known of a pool that is configured no more; `None` once it has been empty for long enough.
@@ -147,6 +147,7 @@ mod tests {
             unreadable: BTreeSet::new(),
             waiting: Vec::new(),
             asked: BTreeMap::new(),
+            notices: Vec::new(),
             state: PoolState { limit, ..PoolState::default() },
         };
         let configured = ["new", "seen", "not-read"].map(pool);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod app;
+mod checks;
 mod deliveries;
 mod faults;
 mod jobs;

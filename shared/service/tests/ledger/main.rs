@@ -6,6 +6,7 @@ mod corrupt;
 mod cost;
 mod jobs;
 mod memory;
+mod notices;
 mod outage;
 mod phases;
 mod pools;

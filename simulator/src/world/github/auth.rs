@@ -53,6 +53,8 @@ fn wanted(call: &Call) -> Wanted {
         | Call::GetRun(..)
         | Call::RunJobs(..)
         | Call::CancelRun(..)
+        | Call::CreateCheckRun(_)
+        | Call::UpdateCheckRun(..)
         | Call::ListHooks(_)
         | Call::GetHook(..)
         | Call::GetRepository(_)
@@ -115,6 +117,14 @@ impl World {
         let expires = Timestamp::from_second(lifetime.as_second()).unwrap_or(lifetime);
         self.github.tokens.insert(token.clone(), Token { expires });
         Response::json(201, self.token_body(&token, expires))
+    }
+
+    /// A token of the App's installation, for callers in the same process.
+    pub fn installation_token(&mut self, now: Timestamp) -> String {
+        let token = format!("ghs_{}", self.rng.text(TOKEN_LENGTH));
+        let expires = after(now, self.settings.token_lifetime);
+        self.github.tokens.insert(token.clone(), Token { expires });
+        token
     }
 
     fn token_body(&self, token: &str, expires: Timestamp) -> Value {

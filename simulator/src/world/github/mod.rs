@@ -1,6 +1,7 @@
 //! GitHub: its state, and the way of a call through it.
 
 pub(crate) mod auth;
+pub(crate) mod checks;
 pub(crate) mod deliveries;
 pub(crate) mod hooks;
 pub(crate) mod installations;
@@ -21,6 +22,7 @@ use super::ids::{DeliveryId, JobId, RunnerId};
 use super::jobs::Job;
 use super::request::{Request, Response, with};
 use auth::Token;
+use checks::CheckRun;
 pub use deliveries::Delivery;
 use deliveries::Record;
 use manifests::Manifest;
@@ -56,6 +58,7 @@ pub(crate) struct GitHub {
     pub unanswered: BTreeSet<DeliveryId>,
     /// Apps made from a manifest whose code was not exchanged yet, by it.
     pub manifests: BTreeMap<String, Manifest>,
+    pub check_runs: BTreeMap<u64, CheckRun>,
     pub rate: RateWindow,
     last_id: u64,
 }
@@ -99,6 +102,8 @@ impl World {
             Call::GetRun(repository, id) => self.get_run(&repository, id),
             Call::RunJobs(repository, id) => self.run_jobs(&repository, id, request),
             Call::CancelRun(repository, id) => self.cancel_run(now, &repository, id),
+            Call::CreateCheckRun(repository) => self.create_check_run(now, &repository, &body),
+            Call::UpdateCheckRun(repository, id) => self.update_check_run(now, &repository, id, &body),
             Call::GetApp => self.get_app(),
             Call::ListInstallations => self.list_installations(),
             Call::GetInstallation(id) => self.get_installation(id),

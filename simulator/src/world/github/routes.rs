@@ -1,6 +1,7 @@
 //! Which of GitHub's calls a request is, and what it may hold.
 
 use super::HookOwner;
+use super::checks;
 use super::runners::Scope;
 use crate::world::call::Route;
 use crate::world::ids::{DeliveryId, JobId, RunnerId};
@@ -23,6 +24,8 @@ pub(crate) enum Call {
     GetRun(String, u64),
     RunJobs(String, u64),
     CancelRun(String, u64),
+    CreateCheckRun(String),
+    UpdateCheckRun(String, u64),
     GetApp,
     ListInstallations,
     GetInstallation(u64),
@@ -182,6 +185,14 @@ fn in_repository(method: Method, repository: &str, rest: &[&str]) -> Option<Rout
         }
         (Post, ["actions", "runs", id, "cancel"]) => {
             github("github.cancel_run", &[], Call::CancelRun(name, id.parse().ok()?))
+        }
+        (Post, ["check-runs"]) => {
+            let call = Call::CreateCheckRun(name);
+            Some(Route::github("github.create_check_run", &[], Some(&checks::CREATE), call))
+        }
+        (Patch, ["check-runs", id]) => {
+            let call = Call::UpdateCheckRun(name, id.parse().ok()?);
+            Some(Route::github("github.update_check_run", &[], Some(&checks::UPDATE), call))
         }
         (_, ["hooks", rest @ ..]) => hooks(method, HookOwner::Repository(name), rest),
         _ => in_scope(method, Scope::Repository(name), rest),
