@@ -90,7 +90,8 @@ impl Gate {
 
     /// Whether there may be others by now than a moment ago.
     async fn read_again(&self) -> bool {
-        if !self.sources.iter().any(SecretSource::can_change) || !self.again.lock().is_ok_and(|mut again| again.may())
+        if !self.sources.iter().any(SecretSource::can_change)
+            || !self.again.lock().is_ok_and(|mut again| again.may())
         {
             return false;
         }

@@ -115,8 +115,7 @@ impl Mayfly {
             None => true,
         };
         // Otherwise the slot remembers the name, so that a sweep finds the registration.
-        let left =
-            if unregistered { self.give_back(errand, why).await } else { Self::unclear(errand, why) };
+        let left = if unregistered { self.give_back(errand, why).await } else { Self::unclear(errand, why) };
         if let Some(said) = over {
             self.record_over(errand, &said, turn).await;
         }
