@@ -25,6 +25,8 @@ pub struct Plot {
     pub webhook_url: bool,
     /// The secret of the token for Proxmox, where it is not the right one.
     pub wrong_token: bool,
+    /// Whether there is a status page.
+    pub page: bool,
     /// The ids that VMs on Proxmox may have.
     pub vmid_range: (u32, u32),
     /// `RUST_LOG`: all there is, since every story looks for secrets in it; in the largest ones that would be most of the
@@ -88,6 +90,7 @@ impl Default for Plot {
             login: Login::App,
             webhook_url: false,
             wrong_token: false,
+            page: false,
             vmid_range: (9000, 9999),
             log: "trace",
         }
@@ -204,6 +207,9 @@ vmid_range = [{first}, {last}]
         self.timing.write(&mut text);
         for pool in &self.pools {
             pool.write(&mut text);
+        }
+        if self.page {
+            text.push_str(&format!("\n[page]\ntoken = {{ file = \"{}\" }}\n", at("page-token")));
         }
         std::fs::write(folder.join("mayfly.toml"), text).unwrap();
     }

@@ -7,6 +7,7 @@ mod cost;
 mod jobs;
 mod memory;
 mod outage;
+mod past;
 mod phases;
 mod pools;
 mod queue;
