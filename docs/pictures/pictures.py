@@ -18,7 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 HERE = pathlib.Path(__file__).parent
-ADDRESS = "http://mayfly.test/"
+ADDRESS = "https://mayfly.test/"
 SCENES = ["empty", "busy", "failing", "token"]
 SCHEMES = ["light", "dark"]
 # By name: a desktop's window, a phone's.
@@ -30,7 +30,9 @@ PICTURE_LARGEST = 150_000
 # What a demo is seen in: columns, lines, and when it is most lively, in seconds.
 TERMINAL = (104, 34)
 LIVELY = 8.5
+# A terminal's plain colors, in the shades of a picture.
 COLORS = {
+    "ff0000": "#ff8f87", "00ff00": "#86d993", "ffff00": "#e8c171", "00ffff": "#6fd3d8",
     "black": "#8b93a1", "red": "#ff8f87", "green": "#86d993", "brown": "#e8c171", "yellow": "#e8c171", "blue": "#8ab4f8",
     "magenta": "#d3a4f5", "cyan": "#6fd3d8", "white": "#e6e8eb", "default": "#e6e8eb", "brightblack": "#8b93a1",
 }
@@ -106,8 +108,9 @@ def picture_of_demo(browser, target, file):
     os.close(theirs)
     screen = pyte.Screen(columns, lines)
     stream, begun = pyte.ByteStream(screen), time.monotonic()
-    while time.monotonic() - begun < LIVELY:
-        if select.select([ours], [], [], 0.05)[0]:
+    # Until a picture is whole: they come some time apart, in pieces.
+    while select.select([ours], [], [], 0.03)[0] or time.monotonic() - begun < LIVELY:
+        if select.select([ours], [], [], 0.03)[0]:
             stream.feed(os.read(ours, 65536))
     shown = [[screen.buffer[line][column] for column in range(columns)] for line in range(lines)]
     # To its end, so that what it leaves is nothing.

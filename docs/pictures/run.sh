@@ -5,15 +5,15 @@
 #   run.sh --write    makes those pages anew, and writes the README's pictures, one of them of a demo
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-root=$here/../..
+root=$(cd "$here/../.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 tools=$target/picture-tools
 
-chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
-if ! chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
+if ! browser >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-liberation; } >/dev/null 2>&1 || true
 fi
-if ! chromium >/dev/null; then
+if ! browser >/dev/null; then
   echo "skipped: no Chromium here"
   exit 0
 fi
@@ -27,4 +27,4 @@ if [ "${1:-}" = --write ]; then
   cargo test --quiet --locked --manifest-path "$root/Cargo.toml" -p cli --test page
   cargo build --quiet --locked --manifest-path "$root/Cargo.toml" -p cli
 fi
-"$tools/bin/python" "$here/pictures.py" "$(chromium)" "$target" "$@"
+"$tools/bin/python" "$here/pictures.py" "$(browser)" "$target" "$@"

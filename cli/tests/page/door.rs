@@ -83,7 +83,7 @@ async fn whoever_has_the_token_sees_the_page_and_nobody_else_is_told_anything() 
         );
         sealed(&shown, "'self'");
         keep("token", &shown);
-        for inside in ["linux-gpu", "test", "mayfly"] {
+        for inside in ["linux-gpu", "prod", "mayfly"] {
             assert!(!shown.text.to_lowercase().contains(inside), "{inside} in {}", shown.text);
         }
     }

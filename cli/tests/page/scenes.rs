@@ -172,7 +172,7 @@ async fn a_failing_deployment_says_what_fails_and_why() {
         ledger.failed(&name("windows-gpu"), Trouble::Create, why, stage.ago(ago)).await.unwrap();
     }
     for ago in [1_500, 800] {
-        let boot = "test-linux-gpu-0003-x: its runner did not come online within boot_timeout";
+        let boot = "prod-linux-gpu-0003-x: its runner did not come online within boot_timeout";
         ledger.failed(&name("linux-gpu"), Trouble::Boot, boot, stage.ago(ago)).await.unwrap();
     }
     ledger.drain(&name("linux-build"), stage.ago(5_000)).await.unwrap();

@@ -58,7 +58,7 @@ impl Stage {
         let table = EmbeddedTable::start().unwrap();
         let nobody = "http://127.0.0.1:1";
         let configuration = format!(
-            "deployment = \"test\"\n[store]\ntable = \"mayfly-test\"\n[github]\napi_url = \"{nobody}\"\nwebhook_secrets = [{{ env = \
+            "deployment = \"prod\"\n[store]\ntable = \"mayfly-test\"\n[github]\napi_url = \"{nobody}\"\nwebhook_secrets = [{{ env = \
              \"WEBHOOK_SECRET\" }}]\ntoken = {{ env = \"GITHUB_TOKEN\" }}\n[providers.gcp]\nkind = \"gcp\"\nproject = \
              \"slang-runners\"\nendpoint = \"{nobody}\"\n{page}{}",
             pools.concat()
@@ -129,7 +129,7 @@ impl Stage {
         let over = OverJob {
             job: JobId(job),
             repository: Repository::new(repository).unwrap(),
-            runner: Some(format!("test-{pool}-0000-x")),
+            runner: Some(format!("prod-{pool}-0000-x")),
             queued_at: self.ago(ended + run + boot + wait),
             made_at: started.map(|_| self.ago(ended + run + boot)),
             started_at: started,
@@ -176,7 +176,7 @@ pub fn name(pool: &str) -> PoolName {
 }
 
 pub fn deployment() -> Deployment {
-    Deployment::new("test").unwrap()
+    Deployment::new("prod").unwrap()
 }
 
 pub fn placed() -> SlotEvent {

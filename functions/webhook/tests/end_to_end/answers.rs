@@ -9,7 +9,7 @@ use mayfly_testkit::tcp_proxy::Link;
 use serde_json::{Value, json};
 
 use crate::plot::{LABELS, Plot, REPOSITORY};
-use crate::stage::Stage;
+use crate::stage::{PAGE_TOKEN, Stage};
 
 impl Stage {
     async fn answer(&self, request: &UrlRequest) -> UrlResponse {
@@ -130,6 +130,32 @@ async fn health_other_paths_and_other_methods() {
     ] {
         let answer = stage.answer(&UrlRequest::new(method, path)).await;
         assert_eq!(answer.status, status, "{method} {path}");
+    }
+    stage.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_shown_to_whoever_has_its_token() {
+    let stage = Stage::set(Plot { page: true, ..Plot::default() }).await;
+    stage.table.reset_usage();
+    let header = |answer: &UrlResponse, name: &str| answer.headers.get(name).cloned().unwrap_or_default();
+    let wrong = UrlRequest::get("/").header("authorization", "Bearer another-token-altogether");
+    for request in [UrlRequest::get("/"), UrlRequest::post("/", ""), wrong] {
+        let refused = stage.answer(&request).await;
+        assert_eq!(refused.status, 401);
+        assert!(header(&refused, "www-authenticate").starts_with("Basic "), "{:?}", refused.headers);
+    }
+    stage.nothing_stored();
+    // As AWS hands a form on.
+    let form = UrlRequest::post("/", format!("token={PAGE_TOKEN}")).base64();
+    let bearer = UrlRequest::get("/").header("authorization", &format!("Bearer {PAGE_TOKEN}"));
+    for request in [form, bearer] {
+        let page = stage.answer(&request).await;
+        assert_eq!(page.status, 200, "{}\n{}", page.text(), stage.webhook.log());
+        assert!(page.text().contains("linux-gpu"), "{}", page.text());
+        assert!(header(&page, "content-security-policy").contains("default-src 'none'"));
+        assert_eq!(header(&page, "cache-control"), "no-store");
+        assert_eq!(header(&page, "content-type"), "text/html; charset=utf-8");
     }
     stage.check().await;
 }

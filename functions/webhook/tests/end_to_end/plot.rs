@@ -27,6 +27,8 @@ pub struct Plot {
     pub webhook_url: bool,
     /// The secret of the token for Proxmox, where it is not the right one.
     pub wrong_token: bool,
+    /// Whether there is a status page.
+    pub page: bool,
     /// The ids that VMs on Proxmox may have.
     pub vmid_range: (u32, u32),
     /// `RUST_LOG`: all there is, since every story looks for secrets in it; in the largest ones that would be most of the
@@ -91,6 +93,7 @@ impl Default for Plot {
             waiting_after: None,
             webhook_url: false,
             wrong_token: false,
+            page: false,
             vmid_range: (9000, 9999),
             log: "trace",
         }
@@ -210,6 +213,9 @@ vmid_range = [{first}, {last}]
         }
         for pool in &self.pools {
             pool.write(&mut text);
+        }
+        if self.page {
+            text.push_str(&format!("\n[page]\ntoken = {{ file = \"{}\" }}\n", at("page-token")));
         }
         std::fs::write(folder.join("mayfly.toml"), text).unwrap();
     }

@@ -18,6 +18,8 @@ use tempfile::TempDir;
 use crate::plot::{DEPLOYMENT, LABELS, Plot, REPOSITORY, TABLE};
 
 /// Nothing in these stories takes that long.
+/// What lets somebody see the page, where there is one.
+pub const PAGE_TOKEN: &str = "the-token-of-the-page-in-stories";
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two sweeps of those who sweep until something is so.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -63,6 +65,7 @@ impl Stage {
             ("app key", "app.pem", simulator.app_private_key_pem()),
             ("GCP key", "gcp.json", simulator.service_account_json()),
             ("PAT", "token", simulator.pat()),
+            ("page token", "page-token", PAGE_TOKEN.to_owned()),
             ("Proxmox token", "proxmox-secret", simulator.proxmox_token_secret()),
         ] {
             std::fs::write(folder.path().join(file), &secret).unwrap();

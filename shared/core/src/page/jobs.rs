@@ -67,9 +67,9 @@ pub(super) fn over_section(html: &mut Html, page: &Page) {
     html.raw(
         "<ul class=\"legend\"><li class=\"wait\">waited</li><li class=\"boot\">booted</li><li class=\"run\">ran</li></ul>\
          <table class=\"over\"><caption>The last jobs that ended, and how long each waited, booted and ran</caption><thead><tr>\
-         <th scope=\"col\">Job</th><th scope=\"col\">How long <span class=\"sub\">a whole bar is ",
+         <th scope=\"col\">Job</th><th scope=\"col\">How long <span class=\"sub\">(a whole bar is ",
     );
-    html.text(Age(longest)).raw("</span></th><th scope=\"col\">Result</th></tr></thead><tbody>");
+    html.text(Age(longest)).raw(")</span></th><th scope=\"col\">Result</th></tr></thead><tbody>");
     for (pool, job) in shown {
         html.raw("<tr><th scope=\"row\">");
         name(html, job.job.0, &job.repository, pool);

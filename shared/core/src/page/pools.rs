@@ -138,7 +138,9 @@ fn row(html: &mut Html, page: &Page, pool: &PoolOverview) {
     }
     let used = page.past(pool);
     html.raw("<td class=\"n\">");
-    if used.unpriced_ms < used.ms {
+    if used.ms == 0 {
+        html.raw("none");
+    } else if used.unpriced_ms < used.ms {
         html.text(page.money(used)).raw(" <span class=\"sub\">").text(Hours(used.time())).raw("</span>");
     } else {
         html.text(Hours(used.time()));
@@ -177,9 +179,10 @@ fn utilisation(html: &mut Html, pool: &PoolOverview) {
     html.raw("</svg>");
 }
 
-/// `6 busy, 2 booting`
+/// `6 busy, 2 booting`, in the order of the bar.
 fn phases(phases: &BTreeMap<PhaseKind, usize>, unreadable: usize) -> String {
-    let known = phases.iter().rev().map(|(phase, count)| format!("{count} {phase}"));
+    let kinds = GROUPS.iter().flat_map(|(_, kinds)| kinds.iter());
+    let known = kinds.filter_map(|kind| phases.get(kind).map(|count| format!("{count} {kind}")));
     let unreadable = (unreadable > 0).then(|| format!("{unreadable} unreadable"));
     known.chain(unreadable).collect::<Vec<_>>().join(", ")
 }

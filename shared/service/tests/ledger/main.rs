@@ -8,6 +8,7 @@ mod jobs;
 mod memory;
 mod notices;
 mod outage;
+mod past;
 mod phases;
 mod pools;
 mod queue;
