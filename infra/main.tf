@@ -123,6 +123,7 @@ module "config" {
   proxmox    = var.proxmox
   pools      = local.pools
   timing     = var.timing
+  cloudwatch = var.cloudwatch_metrics
   folder     = local.opt
 }
 
@@ -188,4 +189,6 @@ module "monitoring" {
   dead_letters     = module.schedule.dead_letter_queue_name
   actions          = var.alarms.actions
   job_wait_seconds = var.alarms.job_wait_seconds
+  deployment       = var.deployment
+  metrics          = var.cloudwatch_metrics
 }

@@ -50,6 +50,7 @@ locals {
     pool_keys      = ["name", "labels", "organization", "repository", "enterprise", "repositories", "runner_group", "platform", "max_runners", "min_runners", "boot_timeout", "idle_timeout", "max_lifetime"]
     placement_keys = ["provider", "instance_template", "zones", "gpu_type", "spot", "template", "full_clone", "storage", "pool"]
     timing         = { for key, value in var.timing : key => value if value != null }
+    cloudwatch     = var.cloudwatch
   })
 
   files = merge(

@@ -88,3 +88,8 @@ variable "timing" {
   description = "As the root module's input."
   type        = map(string)
 }
+
+variable "cloudwatch" {
+  description = "Whether metrics are written for CloudWatch."
+  type        = bool
+}

@@ -147,6 +147,7 @@ impl Mayfly {
         if !self.ledger.hand_over(slot, &new, waiting).await? {
             return Ok(None);
         }
+        self.metrics.left_by_vm(pool, slot);
         self.assign_and_provision(pool, &new, waiting, (Was::Waiting, None), turn).await
     }
 
@@ -161,7 +162,7 @@ impl Mayfly {
         turn: Turn,
     ) -> Result<Option<Provisioned>, StoreError> {
         let Some(mut job) = self.ledger.job(job).await? else {
-            self.ledger.free(old).await?;
+            self.free(pool, old).await?;
             return Ok(None);
         };
         let seen = self.github.job(&job.repository, job.id, job.installation, turn.deadline).await;
@@ -192,13 +193,14 @@ impl Mayfly {
                 job.state = state;
                 self.ledger.job_left(&job).await?;
             }
-            self.ledger.free(old).await?;
+            self.free(pool, old).await?;
             return Ok(None);
         }
         let new = self.new_slot(pool, old.runner.slot(), Purpose::Job(job.id));
         if !self.ledger.renew(old, &new).await? {
             return Ok(None);
         }
+        self.metrics.left_by_vm(pool, old);
         let was = Was::WaitingOr(old.runner.slot());
         let why = format!("nothing came of {}", old.runner);
         self.assign_and_provision(pool, &new, &job.waiting(), (was, Some(why)), turn).await

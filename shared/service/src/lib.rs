@@ -10,6 +10,7 @@
 //! - [`store`]: the ledger, one DynamoDB table
 //! - [`github`], [`provider`]: the clients
 //! - [`look`]: how a deployment stands, and the story of one job, for people
+//! - [`metrics`]: what is measured, as log lines or for Prometheus
 //! - [`telemetry`], [`clock`]: logs, and the time
 //! - `simulation`: what stands for all that is outside, in a deterministic simulation
 
@@ -25,6 +26,7 @@ pub mod inbound;
 pub mod look;
 mod making;
 pub mod mayfly;
+pub mod metrics;
 pub mod provider;
 pub mod provision;
 mod random;
@@ -34,5 +36,6 @@ pub mod secret;
 pub mod simulation;
 pub mod store;
 pub mod sweep;
+mod tally;
 pub mod telemetry;
 mod turn;

@@ -107,7 +107,7 @@ impl Mayfly {
             if let Purpose::Job(own) = gone.purpose {
                 self.requeue(pool, own, gone.runner.slot(), &why).await?;
             }
-            return self.ledger.free(gone).await;
+            return self.free(pool, gone).await;
         }
         let own = match gone.purpose {
             Purpose::Job(own) => self.ledger.job(own).await?.map(|job| (own, job.state)),
@@ -134,7 +134,16 @@ impl Mayfly {
                 }
             }
         }
-        self.ledger.free(gone).await
+        self.free(pool, gone).await
+    }
+
+    /// Frees a slot whose VM, if it had one, is gone; whether it was still as it was read.
+    pub(crate) async fn free(&self, pool: &Pool, gone: &Slot) -> Result<bool, StoreError> {
+        let freed = self.ledger.free(gone).await?;
+        if freed {
+            self.metrics.left_by_vm(pool, gone);
+        }
+        Ok(freed)
     }
 
     /// Has the provider delete a slot's VM; what is needed to wait for its end, unless it failed.

@@ -25,6 +25,8 @@ pub struct Plot {
     pub webhook_url: bool,
     /// The secret of the token for Proxmox, where it is not the right one.
     pub wrong_token: bool,
+    /// Whether metrics are written for CloudWatch.
+    pub metrics: bool,
     /// The ids that VMs on Proxmox may have.
     pub vmid_range: (u32, u32),
     /// `RUST_LOG`: all there is, since every story looks for secrets in it; in the largest ones that would be most of the
@@ -53,6 +55,8 @@ pub struct PoolPlot {
     pub template_more: &'static str,
     /// The zones of the placement on GCP; none for no such placement.
     pub zones: Vec<&'static str>,
+    /// More lines of that placement.
+    pub cloud_more: &'static str,
 }
 
 /// The configuration's `[timing]`.
@@ -88,6 +92,7 @@ impl Default for Plot {
             login: Login::App,
             webhook_url: false,
             wrong_token: false,
+            metrics: false,
             vmid_range: (9000, 9999),
             log: "trace",
         }
@@ -110,6 +115,7 @@ impl Default for PoolPlot {
             lab_last: false,
             template_more: "",
             zones: vec!["us-east1-c", "us-east1-d", "us-central1-a", "us-west1-a"],
+            cloud_more: "",
         }
     }
 }
@@ -201,6 +207,9 @@ vmid_range = [{first}, {last}]
             )
             .unwrap();
         }
+        if self.metrics {
+            text.push_str("\n[metrics]\ncloudwatch = true\n");
+        }
         self.timing.write(&mut text);
         for pool in &self.pools {
             pool.write(&mut text);
@@ -243,6 +252,7 @@ impl PoolPlot {
             lab_last,
             template_more,
             zones,
+            cloud_more,
         } = self;
         write!(
             text,
@@ -271,6 +281,7 @@ provider = "cloud"
 instance_template = "linux-gpu-runner"
 zones = {zones:?}
 gpu_type = "nvidia-tesla-t4"
+{cloud_more}
 "#
             )
         });

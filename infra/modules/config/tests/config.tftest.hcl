@@ -84,6 +84,7 @@ variables {
     check_after      = "5m"
     retention        = "3d"
   }
+  cloudwatch = true
 }
 
 run "every_key" {
@@ -115,7 +116,8 @@ run "a_token_and_nothing_optional" {
       max_lifetime = "6h"
       placements   = [{ provider = "attic", template = 8001 }]
     }]
-    timing = {}
+    timing     = {}
+    cloudwatch = false
   }
 
   assert {

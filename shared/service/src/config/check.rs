@@ -46,7 +46,8 @@ pub(super) fn config(file: file::File) -> Result<Config, Wrong> {
         return Err(wrong("store.table", table, rule));
     }
     let github = github(file.github)?;
-    Ok(Config { policy: Policy { deployment, pools, timing }, table, github, providers })
+    let cloudwatch_metrics = file.metrics.cloudwatch.unwrap_or(false);
+    Ok(Config { policy: Policy { deployment, pools, timing }, table, github, providers, cloudwatch_metrics })
 }
 
 fn named<T>(key: &str, value: String, new: impl Fn(String) -> Result<T, InvalidName>) -> Result<T, Wrong> {

@@ -19,6 +19,8 @@ pub(super) struct File {
     pub pools: Vec<Pool>,
     #[serde(default)]
     pub timing: Timing,
+    #[serde(default)]
+    pub metrics: Metrics,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +113,12 @@ pub(super) struct Timing {
     pub redelivery_after: Option<String>,
     pub check_after: Option<String>,
     pub retention: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub cloudwatch: Option<bool>,
 }
 
 /// Reads the text; the error names the key and says what is wrong with it.

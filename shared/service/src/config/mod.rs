@@ -33,6 +33,8 @@ pub struct Config {
     pub github: GitHubConfig,
     /// The providers, by the user's own names.
     pub providers: BTreeMap<ProviderName, ProviderConfig>,
+    /// Whether the functions write metrics for CloudWatch into their logs: each series costs some 30 cents a month.
+    pub cloudwatch_metrics: bool,
 }
 
 /// How GitHub is reached.

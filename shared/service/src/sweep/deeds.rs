@@ -41,12 +41,12 @@ impl Mayfly {
         }
         match next {
             Next::Nobody => {
-                self.ledger.free(slot).await?;
+                self.free(pool, slot).await?;
                 Ok("the slot is free".to_owned())
             }
             Next::Requeue(job) => {
                 self.requeue(pool, *job, slot.runner.slot(), "its pool starts no VM now").await?;
-                self.ledger.free(slot).await?;
+                self.free(pool, slot).await?;
                 Ok(format!("the slot is free, job {job} waits"))
             }
             Next::Waiting(waiting) => Ok(provisioned(self.hand_over(pool, slot, waiting, turn).await?)),
