@@ -126,6 +126,7 @@ module "config" {
   timing        = var.timing
   notifications = var.notifications
   page          = var.page
+  cloudwatch    = var.cloudwatch_metrics
   folder        = local.opt
 }
 
@@ -192,4 +193,6 @@ module "monitoring" {
   dead_letters     = module.schedule.dead_letter_queue_name
   actions          = var.alarms.actions
   job_wait_seconds = var.alarms.job_wait_seconds
+  deployment       = var.deployment
+  metrics          = var.cloudwatch_metrics
 }

@@ -32,3 +32,8 @@ output "dashboard_url" {
   description = "The dashboard in the AWS console."
   value       = "https://${data.aws_region.here.region}.console.aws.amazon.com/cloudwatch/home?region=${data.aws_region.here.region}#dashboards/dashboard/${module.monitoring.dashboard_name}"
 }
+
+output "metrics_dashboard_name" {
+  description = "The name of the dashboard that draws what `cloudwatch_metrics` measures; null without it."
+  value       = module.monitoring.metrics_dashboard_name
+}

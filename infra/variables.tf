@@ -328,6 +328,20 @@ variable "alarms" {
   }
 }
 
+variable "cloudwatch_metrics" {
+  description = <<-EOT
+    Whether both functions write metrics into their logs for CloudWatch, and a second dashboard draws them. AWS bills each series $0.30 a
+    month: some $3.30 a pool and $3 in all. The alarms and the first dashboard need none of them.
+  EOT
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = var.cloudwatch_metrics != null
+    error_message = "Must be true or false."
+  }
+}
+
 variable "log_level" {
   description = <<-EOT
     What both functions log, as `RUST_LOG` takes it: `target=level` with commas between, such as

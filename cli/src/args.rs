@@ -64,6 +64,15 @@ pub struct ServeArgs {
     /// The file that keeps the state, made when it is not there
     #[arg(long, value_name = "FILE", default_value = "mayfly.db")]
     pub data: PathBuf,
+    /// Show metrics to Prometheus at GET /metrics of this address; port 0 takes any free one
+    ///
+    /// They name the pools, and say how busy they are and what they cost; no job, repository or secret is in them. Whoever
+    /// can reach the address can read them.
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Let --metrics-listen be an address that other machines can reach
+    #[arg(long, requires = "metrics_listen")]
+    pub metrics_exposed: bool,
     /// How far apart sweeps are
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub sweep_every: Duration,

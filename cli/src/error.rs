@@ -1,5 +1,6 @@
 //! Why a command ended badly, in one message.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use mayfly_core::ids::PoolName;
@@ -44,6 +45,15 @@ pub enum Error {
         what: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// `--metrics-listen` beyond this machine.
+    #[error(
+        "--metrics-listen {address}: other machines could read the metrics there; say --metrics-exposed if they are meant \
+         to, or give a loopback address"
+    )]
+    MetricsExposed {
+        /// The address.
+        address: SocketAddr,
     },
     /// `--poll` where no pool's jobs can be found by it.
     #[error(

@@ -4,7 +4,8 @@ pub const SERVE: &str = "\
 Examples:
   mayfly serve
   mayfly serve --listen 127.0.0.1:8080 --data /var/lib/mayfly/mayfly.db
-  mayfly serve --poll 20s       # where GitHub cannot reach this machine";
+  mayfly serve --poll 20s       # where GitHub cannot reach this machine
+  mayfly serve --metrics-listen 127.0.0.1:9090";
 
 pub const DEMO: &str = "\
 Examples:

@@ -7,6 +7,7 @@ use aws_config::SdkConfig;
 use mayfly_service::config::Config;
 use mayfly_service::inbound::Gate;
 use mayfly_service::mayfly::Mayfly;
+use mayfly_service::metrics::Metrics;
 use mayfly_service::store::{CreateTable, create_table, local_aws_config};
 use mayfly_service::telemetry;
 
@@ -30,17 +31,29 @@ const ENDED_AT_ONCE: i32 = 130;
 pub async fn run(args: ServeArgs) -> Result<(), Error> {
     telemetry::start(telemetry::format_here());
     let config = Config::load()?;
+    check_exposure(&args)?;
     let gate = during("fetching the webhook's secrets", Gate::open(&config.github)).await?;
     let mut signals = Signals::catch()?;
     let (aws, engine) = open_table(&args, &config).await?;
-    let mayfly = Arc::new(during("looking for the secrets", Mayfly::start_at(&config, &aws)).await?);
+    let mut mayfly = during("looking for the secrets", Mayfly::start_at(&config, &aws)).await?;
+    // Nobody collects this process' output for CloudWatch.
+    mayfly.metrics =
+        if args.metrics_listen.is_some() { Metrics::for_prometheus() } else { Metrics::default() };
+    let mayfly = Arc::new(mayfly);
     let rhythm = rhythm(&args, &mayfly)?;
-    let host = Host::start(args.listen, mayfly, gate, rhythm).await?;
+    let mut host = Host::start(args.listen, mayfly.clone(), gate, rhythm).await?;
     let address = host.address();
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "plain HTTP beyond this machine: put a reverse proxy with TLS in front of it");
     }
+    let metrics = match args.metrics_listen {
+        Some(listen) => Some(host.show_metrics(listen, mayfly).await?),
+        None => None,
+    };
     tell(format_args!("listening on http://{address}"))?;
+    if let Some(address) = metrics {
+        tell(format_args!("metrics at http://{address}/metrics"))?;
+    }
 
     let signal = signals.next().await;
     tracing::info!(signal, longest = ?STOPPING_LONGEST, "stopping; a second signal ends it at once");
@@ -58,6 +71,16 @@ pub async fn run(args: ServeArgs) -> Result<(), Error> {
         engine.stop(ENGINE_STOPPING_LONGEST).await;
     }
     Ok(())
+}
+
+/// Metrics are shown to other machines only where that is said.
+fn check_exposure(args: &ServeArgs) -> Result<(), Error> {
+    match args.metrics_listen {
+        Some(address) if !address.ip().is_loopback() && !args.metrics_exposed => {
+            Err(Error::MetricsExposed { address })
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// When sweeps are, and whether they are polls; an error when no pool's jobs could be found by polls.

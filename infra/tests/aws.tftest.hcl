@@ -258,6 +258,13 @@ run "alarms_that_a_small_pool_can_raise" {
     dead_letters     = "mayfly-prod-dead-letters"
     actions          = []
     job_wait_seconds = 900
+    deployment       = "prod"
+    metrics          = false
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_dashboard.metrics) == 0 && output.metrics_dashboard_name == null
+    error_message = "A dashboard is made for metrics that nobody writes."
   }
 
   # One job whose VM never registers fails once in each boot_timeout, which is up to 15 min: that is one in a period.
@@ -272,6 +279,50 @@ run "alarms_that_a_small_pool_can_raise" {
   assert {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.log : alarm.datapoints_to_alarm <= alarm.evaluation_periods])
     error_message = "An alarm wants more bad periods than it looks at."
+  }
+}
+
+run "metrics_where_they_are_asked_for" {
+  variables {
+    cloudwatch_metrics = true
+  }
+
+  assert {
+    condition     = output.metrics_dashboard_name == "mayfly-prod-metrics" && strcontains(output.mayfly_toml, "[metrics]\ncloudwatch = true\n")
+    error_message = "The functions write none, or nothing draws them: ${output.mayfly_toml}"
+  }
+}
+
+run "a_dashboard_of_this_deployments_metrics" {
+  command = plan
+  module {
+    source = "./modules/monitoring"
+  }
+  variables {
+    name             = "mayfly-prod"
+    functions        = { webhook = "mayfly-prod-webhook", sweeper = "mayfly-prod-sweeper" }
+    log_groups       = { webhook = "/aws/lambda/mayfly-prod-webhook", sweeper = "/aws/lambda/mayfly-prod-sweeper" }
+    table            = "mayfly-prod"
+    dead_letters     = "mayfly-prod-dead-letters"
+    actions          = []
+    job_wait_seconds = 900
+    deployment       = "prod"
+    metrics          = true
+  }
+
+  assert {
+    condition = alltrue(flatten([
+      for widget in jsondecode(aws_cloudwatch_dashboard.metrics[0].dashboard_body).widgets : [
+        widget.properties.region == "us-east-1",
+        [for metric in widget.properties.metrics : strcontains(jsonencode(metric), "prod")],
+      ]
+    ]))
+    error_message = "A widget draws another deployment's metrics, or none."
+  }
+
+  assert {
+    condition     = strcontains(aws_cloudwatch_dashboard.metrics[0].dashboard_body, "\"$${PROP('Dim.Pool')} p50\"")
+    error_message = "CloudWatch's own placeholders are not left to it."
   }
 }
 

@@ -357,6 +357,14 @@ run "an_impatient_alarm" {
   expect_failures = [var.alarms]
 }
 
+run "metrics_perhaps" {
+  command = plan
+  variables {
+    cloudwatch_metrics = null
+  }
+  expect_failures = [var.cloudwatch_metrics]
+}
+
 run "a_log_level" {
   command = plan
   variables {

@@ -1,35 +1,25 @@
-//! HTTP/1.1 in and out: connections, bodies and their limits. What a request means is the library's business.
+//! The webhook's requests: bodies and their limits. What a request means is the library's business.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use mayfly_service::inbound::{self, Answer, BODY_MOST, Gate};
 use mayfly_service::mayfly::Mayfly;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::crew::Crew;
-use super::told;
+use super::http;
 
-/// So many connections are open at a time; more wait to be accepted.
-const CONNECTIONS_MOST: u32 = 512;
-/// A client has so long to send a request's head; between two requests too.
-const HEAD_LONGEST: Duration = Duration::from_secs(15);
-/// … and its body. GitHub itself gives a delivery ten seconds in all.
+/// A client has so long to send a request's body. GitHub itself gives a delivery ten seconds in all.
 const BODY_LONGEST: Duration = Duration::from_secs(15);
 /// What is too large is read on, and forgotten, up to this, so that the client gets to read its answer. GitHub's
 /// largest payloads have 25 MB.
 const DISCARDED_MOST: usize = 32 << 20;
-/// After a failed accept, such as for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What answers requests.
 #[derive(Debug)]
@@ -46,56 +36,8 @@ enum BodyError {
 }
 
 /// Serves until told to stop, and then until the last connection is done.
-pub async fn serve(listener: TcpListener, front: Arc<Front>, mut stop: watch::Receiver<bool>) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MOST as usize));
-    let stopping = stop.clone();
-    let accepting = async {
-        loop {
-            let Ok(permit) = connections.clone().acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let connection = connection(stream, front.clone(), stopping.clone());
-                    tokio::spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted: it is tried again at once");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    };
-    tokio::select! {
-        () = accepting => {}
-        () = told(&mut stop) => {}
-    }
-    drop(listener);
-    // Nobody closes the semaphore; if somebody did, there would be nothing to wait for.
-    let _ = connections.acquire_many(CONNECTIONS_MOST).await;
-}
-
-async fn connection(stream: TcpStream, front: Arc<Front>, mut stop: watch::Receiver<bool>) {
-    let service = service_fn(move |request| {
-        let front = front.clone();
-        async move { Ok::<_, Infallible>(answer(front, request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LONGEST)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = told(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
-    }
+pub async fn serve(listener: TcpListener, front: Arc<Front>, stop: watch::Receiver<bool>) {
+    http::serve(listener, move |request| answer(front.clone(), request), stop).await;
 }
 
 async fn answer(front: Arc<Front>, request: Request<Incoming>) -> Response<Full<Bytes>> {

@@ -3,6 +3,8 @@
 
 mod crew;
 mod front;
+mod http;
+mod meters;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +43,7 @@ pub struct Host {
     front: JoinHandle<()>,
     sweeper: JoinHandle<()>,
     crew: Crew,
+    meters: Option<JoinHandle<()>>,
 }
 
 impl Host {
@@ -63,7 +66,21 @@ impl Host {
             Rhythm::Every(every) => tokio::spawn(sweep_periodically(mayfly, every, stopping)),
             Rhythm::Poll(every) => tokio::spawn(poll_periodically(mayfly, every, stopping)),
         };
-        Ok(Self { address, stop, front, sweeper, crew })
+        Ok(Self { address, stop, front, sweeper, crew, meters: None })
+    }
+
+    /// Shows what is measured at an address of its own; which that is.
+    pub async fn show_metrics(
+        &mut self,
+        listen: SocketAddr,
+        mayfly: Arc<Mayfly>,
+    ) -> Result<SocketAddr, Error> {
+        let failed = |source| Error::io(format!("cannot listen on {listen}"), source);
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let answer = move |request| std::future::ready(meters::answer(&mayfly, &request));
+        self.meters = Some(tokio::spawn(http::serve(listener, answer, self.stop.subscribe())));
+        Ok(address)
     }
 
     /// Where it listens.
@@ -80,6 +97,10 @@ impl Host {
         let answered = tokio::time::timeout_at(end, &mut self.front).await.is_ok();
         let worked = tokio::time::timeout_at(end, self.crew.idle()).await.is_ok();
         let swept = tokio::time::timeout_at(end, &mut self.sweeper).await.is_ok();
+        if let Some(meters) = &self.meters {
+            // Who reads them may come again.
+            meters.abort();
+        }
         self.front.abort();
         self.sweeper.abort();
         answered && worked && swept

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -90,10 +90,11 @@ impl Place {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
         let url = line.trim().strip_prefix("listening on ").map(str::to_owned);
         let url = url.unwrap_or_else(|| panic!("it does not listen; its log:\n{}", self.log()));
-        Serving { child, url, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Serving { child, url, stdout, client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
     /// Where the table is of the `mayfly serve` that has begun here.
@@ -127,6 +128,8 @@ pub fn mayfly(folder: &Path) -> Command {
 pub struct Serving {
     child: Child,
     pub url: String,
+    /// What it tells after its address.
+    pub stdout: BufReader<ChildStdout>,
     pub client: reqwest::Client,
 }
 

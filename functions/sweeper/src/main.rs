@@ -31,6 +31,7 @@ async fn run() -> Result<(), Error> {
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
         let end: Instant = instant_at(event.context.deadline);
         let report = mayfly.sweep(end).await;
+        mayfly.log_metrics();
         Ok::<Value, Error>(serde_json::to_value(report)?)
     }))
     .await

@@ -59,6 +59,7 @@ async fn run() -> Result<(), Error> {
         .with_events_processor(lambda_extension::service_fn(async move |event: LambdaEvent| {
             if let NextEvent::Invoke(invocation) = event.next {
                 work(mayfly, &mut *inbox.lock().await, &invocation).await;
+                mayfly.log_metrics();
             }
             Ok::<(), Error>(())
         }))

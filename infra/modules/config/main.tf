@@ -56,6 +56,7 @@ locals {
       { for page in var.page[*] : "currency" => jsonencode(page.currency) if page.currency != null },
     )
     notifications  = { for key, value in var.notifications : key => value if value != null }
+    cloudwatch     = var.cloudwatch
   })
 
   files = merge(

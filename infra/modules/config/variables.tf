@@ -103,3 +103,8 @@ variable "notifications" {
   description = "As the root module's input."
   type        = map(string)
 }
+
+variable "cloudwatch" {
+  description = "Whether metrics are written for CloudWatch."
+  type        = bool
+}

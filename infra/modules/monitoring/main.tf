@@ -258,3 +258,15 @@ resource "aws_cloudwatch_dashboard" "this" {
     ]
   })
 }
+
+# What the functions write into their logs in CloudWatch's embedded metric format. The names are those of `core::metrics`, which a test in
+# `shared/service/tests/metrics` compares.
+resource "aws_cloudwatch_dashboard" "metrics" {
+  count = var.metrics ? 1 : 0
+
+  dashboard_name = "${var.name}-metrics"
+  dashboard_body = templatefile("${path.module}/metrics.json.tftpl", {
+    region     = data.aws_region.here.region
+    deployment = var.deployment
+  })
+}

@@ -38,3 +38,13 @@ variable "job_wait_seconds" {
   description = "How long a job may wait before that is an alarm."
   type        = number
 }
+
+variable "deployment" {
+  description = "The deployment's name, as its metrics have it."
+  type        = string
+}
+
+variable "metrics" {
+  description = "Whether the functions write metrics, and a dashboard draws them."
+  type        = bool
+}

@@ -23,6 +23,9 @@ pub struct JobEvent {
     pub labels: Labels,
     /// When it was created (`workflow_job.created_at`), where the delivery says so.
     pub created_at: Option<Timestamp>,
+    /// When a runner took it (`workflow_job.started_at`), where that is said and it means that: GitHub says it of a job that is
+    /// queued as well.
+    pub started_at: Option<Timestamp>,
     /// The App's installation that the delivery came from (`installation.id`), where there is one.
     pub installation: Option<InstallationId>,
     /// The enterprise (`enterprise.slug`), where the delivery names it.
@@ -86,6 +89,7 @@ struct Job {
     labels: Vec<String>,
     runner_name: Option<String>,
     created_at: Option<String>,
+    started_at: Option<String>,
     name: Option<String>,
 }
 
@@ -120,6 +124,7 @@ pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
         labels: Labels::new(job.labels),
         // A time that cannot be read only costs the job its place in the queue, so it is no reason to lose the job.
         created_at: job.created_at.and_then(|text| text.parse().ok()),
+        started_at: job.started_at.and_then(|text| text.parse().ok()),
         installation: body.installation.map(|part| InstallationId(part.id)),
         enterprise: body.enterprise.and_then(|part| part.slug),
     })))

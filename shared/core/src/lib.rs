@@ -20,6 +20,7 @@
 //! - [`crossing`]: what follows when GitHub gave a runner another job than the one it was made for
 //! - [`gate`]: whether a pool may start VMs now
 //! - [`pace`]: how far apart polls are, so that GitHub's limit is far from used up
+//! - [`metrics`]: what is measured, and how it is written for CloudWatch and Prometheus
 //! - [`zones`]: in which order zones are tried
 //! - [`room`]: where a cluster of hosts has room for one more VM
 //! - [`sweep`]: the world as observed, and the plan that repairs it
@@ -34,6 +35,7 @@ pub mod ids;
 pub mod job;
 pub mod labels;
 pub mod making;
+pub mod metrics;
 pub mod notice;
 pub mod overview;
 pub mod pace;

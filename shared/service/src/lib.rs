@@ -11,6 +11,7 @@
 //! - [`github`], [`provider`]: the clients
 //! - [`look`]: how a deployment stands, and the story of one job, for people
 //! - `page`, `past`: the status page, and what is written down for it alone
+//! - [`metrics`]: what is measured, as log lines or for Prometheus
 //! - [`telemetry`], [`clock`]: logs, and the time
 //! - `simulation`: what stands for all that is outside, in a deterministic simulation
 
@@ -26,6 +27,7 @@ pub mod inbound;
 pub mod look;
 mod making;
 pub mod mayfly;
+pub mod metrics;
 mod page;
 mod past;
 pub mod provider;
@@ -38,5 +40,6 @@ pub mod simulation;
 mod stale;
 pub mod store;
 pub mod sweep;
+mod tally;
 pub mod telemetry;
 mod turn;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mayfly_core::ids::RunnerId;
 use mayfly_core::making::{Making, MakingStep};
+use mayfly_core::metrics::Reason;
 use mayfly_core::policy::{Placement, Pool, ProxmoxPlacement};
 use mayfly_core::slot::{Phase, Slot, SlotEvent, VmPlace, earlier, later};
 use tokio::time::Instant;
@@ -62,6 +63,7 @@ impl Mayfly {
         cooling: &BTreeSet<String>,
     ) -> Tried {
         if cooling.contains(&kind.place()) {
+            self.metrics.create_failure(&errand.pool.name, &placement.provider, Reason::Cooling);
             return Tried::PassedOver(Passed::new("cooling down", Why::Full));
         }
         let (mut pause, mut clones) = (CLONE_PAUSE, 0);
@@ -130,9 +132,11 @@ impl Mayfly {
     ) -> Tried {
         let Errand { pool, slot, .. } = errand;
         tracing::error!(pool = %pool.name, job = errand.shown_job(), runner = %slot.runner, %place, why, "its VM comes to nothing");
+        self.metrics.create_failure(&pool.name, &placement.provider, failure.reason());
         if failure == Failure::Full {
-            self.cool(pool, placement, &[PassedOver { place: kind.place(), why: why.clone(), full: true }])
-                .await;
+            let (place, why) = (kind.place(), why.clone());
+            let full = PassedOver { place, why, full: true, reason: Reason::Capacity };
+            self.cool(pool, placement, &[full]).await;
         }
         match self.ensure_gone(errand, proxmox, place).await {
             Ok(()) => Tried::PassedOver(Passed::new(
@@ -254,6 +258,7 @@ impl Mayfly {
             }
             Reached::Failed { failure, why } => {
                 tracing::error!(pool = %pool.name, job = errand.shown_job(), runner = %slot.runner, %place, why, "its VM comes to nothing");
+                self.metrics.create_failure(&pool.name, &place.provider, failure.reason());
                 if failure == Failure::Full {
                     self.cool_all(pool, place, &why).await;
                 }
@@ -274,7 +279,12 @@ impl Mayfly {
     async fn cool_all(&self, pool: &Pool, place: &VmPlace, why: &str) {
         for placement in pool.placements.iter().filter(|placement| placement.provider == place.provider) {
             let full = placement.places().into_iter();
-            let full = full.map(|place| PassedOver { place, why: why.to_owned(), full: true });
+            let full = full.map(|place| PassedOver {
+                place,
+                why: why.to_owned(),
+                full: true,
+                reason: Reason::Capacity,
+            });
             self.cool(pool, placement, &full.collect::<Vec<_>>()).await;
         }
     }

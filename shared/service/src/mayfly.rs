@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::config::{Config, GitHubLogin, ProviderConfig};
 use crate::gate::Remembered;
 use crate::github::GitHub;
+use crate::metrics::Metrics;
 use crate::page::Door;
 use crate::provider::gcp::{Gcp, GcpCredentials, GcpSettings};
 use crate::provider::proxmox::{Proxmox, ProxmoxSettings, ProxmoxUse};
@@ -28,6 +29,8 @@ pub struct Mayfly {
     pub ledger: Ledger,
     /// GitHub.
     pub github: GitHub,
+    /// What is measured.
+    pub metrics: Metrics,
     providers: BTreeMap<ProviderName, Provider>,
     /// Slots that were free when this process last looked: a warm function claims without looking first.
     pub(crate) hints: Mutex<BTreeMap<PoolName, Vec<SlotIndex>>>,
@@ -118,6 +121,7 @@ impl Mayfly {
             policy,
             ledger,
             github,
+            metrics: if config.cloudwatch_metrics { Metrics::for_cloudwatch() } else { Metrics::default() },
             hints: Mutex::default(),
             known: Mutex::default(),
             states: Mutex::default(),

@@ -1,4 +1,4 @@
-//! What is over is written down for the status page, where there is one: after the answer, beside the work that matters, and a loss is
+//! What is over is measured, and written down for the status page, where there is one: after the answer, beside the work that matters, and a loss is
 //! a line less on a page.
 
 use mayfly_core::job::Job;
@@ -25,6 +25,7 @@ impl Mayfly {
 
     /// Counts what the VM of a slot ran and cost, which is gone, or about to be replaced.
     pub(crate) async fn vm_is_over(&self, pool: &Pool, slot: &Slot) {
+        self.metrics.left_by_vm(pool, slot);
         if self.page.is_none() {
             return;
         }

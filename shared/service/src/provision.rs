@@ -228,6 +228,7 @@ impl Mayfly {
                 Tried::Unclear(TAKEN_OVER.to_owned())
             }
             Ok(created) => {
+                self.metrics.passed_over(&pool.name, &placement.provider, &created.passed_over);
                 self.cool(pool, placement, &created.passed_over).await;
                 Tried::Made(created)
             }
@@ -249,6 +250,7 @@ impl Mayfly {
         error: CreateError,
     ) -> Tried {
         let why = error.to_string();
+        self.metrics.not_created(&errand.pool.name, &placement.provider, &error);
         let passed = |kind| Tried::PassedOver(Passed::new(why.clone(), kind));
         match error {
             CreateError::Full(places) => {

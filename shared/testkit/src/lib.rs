@@ -6,6 +6,7 @@
 //! * [`tcp_proxy`]: that connection, for anything else that speaks TCP.
 //! * [`delivery`]: `workflow_job` events, signed as GitHub signs them.
 //! * [`secrets`]: secrets that are recognised wherever they leak to, encoded or not.
+//! * [`metrics`]: metrics as those read them who collect them.
 //! * [`binaries`]: the workspace's programs, built on demand.
 //! * [`wait`]: awaiting a condition instead of sleeping.
 //!
@@ -17,6 +18,7 @@ pub mod binaries;
 pub mod delivery;
 pub mod function_url;
 pub mod lambda;
+pub mod metrics;
 pub mod secrets;
 pub mod table;
 pub mod tcp_proxy;

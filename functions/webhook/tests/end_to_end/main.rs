@@ -16,6 +16,7 @@ mod lab_trouble;
 mod limits;
 mod logs;
 mod lost;
+mod metrics;
 mod notices;
 mod orphans;
 mod plot;

@@ -29,6 +29,8 @@ pub struct Plot {
     pub wrong_token: bool,
     /// Whether there is a status page.
     pub page: bool,
+    /// Whether metrics are written for CloudWatch.
+    pub metrics: bool,
     /// The ids that VMs on Proxmox may have.
     pub vmid_range: (u32, u32),
     /// `RUST_LOG`: all there is, since every story looks for secrets in it; in the largest ones that would be most of the
@@ -57,6 +59,8 @@ pub struct PoolPlot {
     pub template_more: &'static str,
     /// The zones of the placement on GCP; none for no such placement.
     pub zones: Vec<&'static str>,
+    /// More lines of that placement.
+    pub cloud_more: &'static str,
 }
 
 /// The configuration's `[timing]`.
@@ -94,6 +98,7 @@ impl Default for Plot {
             webhook_url: false,
             wrong_token: false,
             page: false,
+            metrics: false,
             vmid_range: (9000, 9999),
             log: "trace",
         }
@@ -116,6 +121,7 @@ impl Default for PoolPlot {
             lab_last: false,
             template_more: "",
             zones: vec!["us-east1-c", "us-east1-d", "us-central1-a", "us-west1-a"],
+            cloud_more: "",
         }
     }
 }
@@ -207,6 +213,9 @@ vmid_range = [{first}, {last}]
             )
             .unwrap();
         }
+        if self.metrics {
+            text.push_str("\n[metrics]\ncloudwatch = true\n");
+        }
         self.timing.write(&mut text);
         if let Some(after) = self.waiting_after {
             write!(text, "\n[notifications]\nwaiting_after = \"{after}\"\n").unwrap();
@@ -255,6 +264,7 @@ impl PoolPlot {
             lab_last,
             template_more,
             zones,
+            cloud_more,
         } = self;
         write!(
             text,
@@ -283,6 +293,7 @@ provider = "cloud"
 instance_template = "linux-gpu-runner"
 zones = {zones:?}
 gpu_type = "nvidia-tesla-t4"
+{cloud_more}
 "#
             )
         });

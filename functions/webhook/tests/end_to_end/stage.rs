@@ -247,6 +247,10 @@ impl Stage {
         let sweeper: String = self.sweepers.iter().map(Function::log).collect();
         assert!(webhook.contains("job gets a slot") || !webhook.contains("accepted"), "the log is captured");
         assert!(!webhook.contains("panicked") && !sweeper.contains("panicked"), "{}", self.story());
+        assert!(
+            self.plot.metrics || !(webhook.clone() + &sweeper).contains("\"_aws\""),
+            "metrics nobody asked for"
+        );
         let jobs: Vec<JobId> =
             self.simulator.with(|world, _| world.jobs().iter().map(|job| job.id).collect());
         let logs = [&webhook, &sweeper].into_iter().chain(&self.earlier_logs);

@@ -88,6 +88,7 @@ variables {
   notifications = {
     waiting_after = "10m"
   }
+  cloudwatch = true
 }
 
 run "every_key" {
@@ -122,6 +123,7 @@ run "a_token_and_nothing_optional" {
     timing        = {}
     page          = null
     notifications = {}
+    cloudwatch    = false
   }
 
   assert {

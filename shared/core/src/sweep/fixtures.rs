@@ -81,6 +81,7 @@ pub fn event(job: u64, labels: &[&str]) -> JobEvent {
         repository: Repository::new("shader-slang/slang").unwrap(),
         labels: Labels::new(labels.iter().copied()),
         created_at: None,
+        started_at: None,
         installation: None,
         enterprise: None,
     }

@@ -50,7 +50,9 @@ pub(super) fn config(file: file::File) -> Result<Config, Wrong> {
     let github = github(file.github)?;
     let waiting_after = waiting_after(file.notifications, &github.login)?;
     let page = file.page.map(page).transpose()?;
-    Ok(Config { policy: Policy { deployment, pools, timing, waiting_after }, table, github, providers, page })
+    let cloudwatch_metrics = file.metrics.cloudwatch.unwrap_or(false);
+    let policy = Policy { deployment, pools, timing, waiting_after };
+    Ok(Config { policy, table, github, providers, page, cloudwatch_metrics })
 }
 
 /// GitHub lets only Apps write check runs.

@@ -22,6 +22,8 @@ pub(super) struct File {
     pub page: Option<Page>,
     #[serde(default)]
     pub notifications: Notifications,
+    #[serde(default)]
+    pub metrics: Metrics,
 }
 
 #[derive(Deserialize)]
@@ -128,6 +130,12 @@ pub(super) struct Timing {
 #[serde(deny_unknown_fields)]
 pub(super) struct Notifications {
     pub waiting_after: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub cloudwatch: Option<bool>,
 }
 
 /// Reads the text; the error names the key and says what is wrong with it.

@@ -35,6 +35,8 @@ pub struct Config {
     pub providers: BTreeMap<ProviderName, ProviderConfig>,
     /// The status page; none where it is not switched on.
     pub page: Option<PageConfig>,
+    /// Whether the functions write metrics for CloudWatch into their logs: each series costs some 30 cents a month.
+    pub cloudwatch_metrics: bool,
 }
 
 /// The status page.

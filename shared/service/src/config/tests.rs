@@ -196,3 +196,15 @@ fn a_missing_file_says_how_to_name_one() {
     let error = Config::read(Path::new("no/such.toml")).unwrap_err().to_string();
     assert!(error.starts_with("no/such.toml: cannot be read") && error.contains("MAYFLY_CONFIG"), "{error}");
 }
+
+#[test]
+fn metrics_for_cloudwatch_are_off_until_they_are_asked_for() {
+    let with = |text: &str| format!("{EXAMPLE}\n{text}\n");
+    assert!(!Config::parse(EXAMPLE).unwrap().cloudwatch_metrics);
+    assert!(!Config::parse(&with("[metrics]")).unwrap().cloudwatch_metrics);
+    assert!(Config::parse(&with("[metrics]\ncloudwatch = true")).unwrap().cloudwatch_metrics);
+    for (wrong, says) in [("cloudwatch = \"yes\"", "boolean"), ("prometheus = true", "unknown field")] {
+        let told = message(&with(&format!("[metrics]\n{wrong}")));
+        assert!(told.contains("metrics") && told.contains(says), "{told}");
+    }
+}

@@ -244,6 +244,7 @@ impl Mayfly {
         tracing::info!(pool = %pool.name, job = %event.job, runner = runner.map(RunnerName::as_str), "job {step}");
         let (slot, written, job) = match moved {
             Moved::From(slot) => {
+                self.metrics.taken(&pool.name, event, &slot);
                 let job = job(pool, event, state, told_by(&slot, event.job, step, heard));
                 (Some(slot), None, job)
             }

@@ -14,6 +14,7 @@ use super::allowance::{Allowances, number};
 use super::refusal::with_accepted;
 use super::{GitHubError, Permission, link};
 use crate::secret::Secret;
+use crate::tally::Tally;
 
 /// One try's limit; GitHub itself gives up on a request after ten seconds.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -152,6 +153,7 @@ pub(super) struct Http {
     /// Until when GitHub asked to be left alone.
     limited: Mutex<Option<Instant>>,
     allowances: Allowances,
+    pub(super) answers: Tally,
 }
 
 /// Does work that may have to wait for others' calls, which have deadlines of their own.
@@ -179,6 +181,7 @@ impl Http {
             outside: None,
             limited: Mutex::default(),
             allowances: Allowances::default(),
+            answers: Tally::default(),
         }
     }
 
@@ -270,7 +273,9 @@ impl Http {
             request = request.json(body);
         }
         let request = request.build().map_err(|error| passing(chain(&error)))?;
-        let mut answer = self.execute(client, request).await.map_err(passing)?;
+        let sent = self.execute(client, request).await;
+        self.answers.answered(sent.as_ref().ok().map(|answer| answer.status().as_u16()));
+        let mut answer = sent.map_err(passing)?;
         let status = answer.status();
         let headers = answer.headers().clone();
         self.allowances.learn(&headers);

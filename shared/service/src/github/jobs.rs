@@ -92,6 +92,7 @@ impl JobAnswer {
             repository: repository.clone(),
             labels: Labels::new(self.labels),
             created_at: self.created_at.and_then(|text| text.parse::<Timestamp>().ok()),
+            started_at: self.started_at.and_then(|text| text.parse::<Timestamp>().ok()),
             installation,
             enterprise: None,
         }

@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::config::GitHubConfig;
+use crate::tally::Counts;
 
 mod allowance;
 mod app;
@@ -126,6 +127,11 @@ impl GitHub {
     /// How many requests were sent so far.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    /// How requests were answered so far.
+    pub(crate) fn answers(&self) -> Counts {
+        self.http.answers.counts()
     }
 
     /// Sends a call for a scope, with a fresh token if the first one is no longer taken.

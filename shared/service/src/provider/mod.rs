@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mayfly_core::ids::{Deployment, JobId, PoolName, RunnerName};
+use mayfly_core::metrics::Reason;
 use mayfly_core::slot::VmPlace;
 use mayfly_core::sweep::Vm;
 use tokio::time::Instant;
@@ -56,6 +57,8 @@ pub struct PassedOver {
     pub why: String,
     /// Whether it is full, so that others need not ask it again for a while.
     pub full: bool,
+    /// Of which kind that is, for metrics.
+    pub reason: Reason,
 }
 
 /// Why no VM was made.

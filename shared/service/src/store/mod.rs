@@ -20,6 +20,8 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use mayfly_core::ids::Deployment;
 
+use crate::tally::Counts;
+
 mod claim;
 mod count;
 mod item;
@@ -132,6 +134,11 @@ impl Ledger {
     /// How many requests this ledger and its clones have sent to the table, those that were repeated included.
     pub fn requests(&self) -> u64 {
         self.count.get()
+    }
+
+    /// How they were answered.
+    pub(crate) fn answers(&self) -> Counts {
+        self.count.answers()
     }
 }
 

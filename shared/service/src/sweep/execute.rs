@@ -84,10 +84,13 @@ impl Mayfly {
             Action::Advance { slot } => Box::pin(self.advance(pool, slot, turn)).await,
             Action::Online { slot } => {
                 let moved = self.ledger.slot_event(&slot.runner, &SlotEvent::Online, clock::now()).await?;
+                self.is_there(&moved);
                 Ok(moved_or(moved, "it is idle now"))
             }
             Action::Taken { slot } => {
-                Ok(moved_or(self.ledger.taken(slot, clock::now()).await?, "it is busy now"))
+                let moved = self.ledger.taken(slot, clock::now()).await?;
+                self.is_there(&moved);
+                Ok(moved_or(moved, "it is busy now"))
             }
             Action::Spare { slot } => {
                 let moved = self.ledger.repurpose(slot, Purpose::Spare { since: clock::now() }).await?;
@@ -133,6 +136,13 @@ impl Mayfly {
                 self.ledger.set_limit(&pool.name, *limit).await?;
                 Ok(format!("its slots reach up to {limit}"))
             }
+        }
+    }
+
+    /// A runner was seen; its boot is over, if that was not known.
+    fn is_there(&self, moved: &Moved) {
+        if let Moved::From(before) = moved {
+            self.metrics.booted(before.runner.pool(), before, clock::now());
         }
     }
 

@@ -189,6 +189,7 @@ fn over(waiting: &Waiting) -> JobEvent {
         repository: waiting.repository.clone(),
         labels: Labels::default(),
         created_at: Some(waiting.queued_at),
+        started_at: None,
         installation: waiting.installation,
         enterprise: None,
     }

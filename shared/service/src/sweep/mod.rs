@@ -52,6 +52,7 @@ impl Mayfly {
         report.postponed = planned.saturating_sub(report.done.len());
         report.calls = self.calls_so_far().since(&before);
         report.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.metrics.swept(&report);
         let oldest = report.pools.iter().flat_map(|pool| &pool.jobs).map(|job| job.since).min();
         tracing::info!(
             steps = planned,

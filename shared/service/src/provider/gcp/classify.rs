@@ -63,6 +63,8 @@ pub(super) enum Verdict {
         why: String,
         /// The limit is the project's, so that no other zone will do either.
         everywhere: bool,
+        /// It is a quota, and not the machines.
+        quota: bool,
     },
     /// The zone does not have what the template asks for, or does not exist.
     NotHere(String),
@@ -192,6 +194,11 @@ impl Answer {
             || self.reasons.iter().any(|reason| reason == "resourcenotready")
     }
 
+    fn is_quota(&self, message: &str) -> bool {
+        let named = |reason: &String| reason == "quotaexceeded" || reason == "limitexceeded";
+        self.reasons.iter().any(named) || message.contains("Quota '")
+    }
+
     fn is_full(&self, message: &str) -> bool {
         const FULL: [&str; 9] = [
             "quotaexceeded",
@@ -267,7 +274,8 @@ fn judge(answer: &Answer, why: &str, zone: &str) -> Verdict {
     }
     if answer.is_full(why) {
         // "Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally."
-        return Verdict::Full { why: why_owned(), everywhere: why.contains(" globally") };
+        let everywhere = why.contains(" globally");
+        return Verdict::Full { why: why_owned(), everywhere, quota: answer.is_quota(why) };
     }
     let exists = |reason: &String| reason == "alreadyexists" || reason == "resourcealreadyexists";
     if answer.status == 409 || answer.reasons.iter().any(exists) {

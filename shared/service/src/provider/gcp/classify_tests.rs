@@ -24,7 +24,8 @@ const ZONE: &str = "us-east1-c";
 
 fn kind(verdict: &Verdict) -> &'static str {
     match verdict {
-        Verdict::Full { everywhere: false, .. } => "full",
+        Verdict::Full { quota: true, everywhere: false, .. } => "over quota",
+        Verdict::Full { quota: false, everywhere: false, .. } => "full",
         Verdict::Full { everywhere: true, .. } => "full everywhere",
         Verdict::NotHere(_) => "not here",
         Verdict::Exists => "exists",
@@ -37,7 +38,12 @@ fn kind(verdict: &Verdict) -> &'static str {
 #[test]
 fn what_a_refused_insert_means() {
     for (status, reason, message, expected) in [
-        (403, "quotaExceeded", "Quota 'NVIDIA_T4_GPUS' exceeded.  Limit: 4.0 in region us-east1.", "full"),
+        (
+            403,
+            "quotaExceeded",
+            "Quota 'NVIDIA_T4_GPUS' exceeded.  Limit: 4.0 in region us-east1.",
+            "over quota",
+        ),
         (403, "quotaExceeded", "Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally.", "full everywhere"),
         (
             503,
@@ -152,7 +158,7 @@ fn what_the_end_of_an_operation_means() {
             "QUOTA_EXCEEDED",
             Some(403),
             "Quota 'NVIDIA_T4_GPUS' exceeded.  Limit: 1.0 in region us-east1.",
-            "full",
+            "over quota",
         ),
         (
             "QUOTA_EXCEEDED",

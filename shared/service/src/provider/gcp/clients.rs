@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::GcpSettings;
 use super::classify::{CallError, Kind};
 use crate::secret::Secret;
+use crate::tally::{Counts, Tally};
 
 /// The most results of one page (`maxResults` of all list calls).
 const PAGE_SIZE: u32 = 500;
@@ -53,7 +54,14 @@ pub(super) struct Clients {
     regions: OnceCell<Regions>,
     templates: OnceCell<InstanceTemplates>,
     projects: OnceCell<Projects>,
-    calls: AtomicU64,
+    calls: Counted,
+}
+
+/// How many calls were made, and how they were answered.
+#[derive(Debug, Default)]
+struct Counted {
+    made: AtomicU64,
+    answers: Tally,
 }
 
 macro_rules! client {
@@ -84,7 +92,7 @@ impl Clients {
             regions: OnceCell::new(),
             templates: OnceCell::new(),
             projects: OnceCell::new(),
-            calls: AtomicU64::new(0),
+            calls: Counted::default(),
         }
     }
 
@@ -102,7 +110,12 @@ impl Clients {
 
     /// How many calls were made so far.
     pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
+        self.calls.made.load(Ordering::Relaxed)
+    }
+
+    /// How calls were answered so far.
+    pub fn answers(&self) -> Counts {
+        self.calls.answers.counts()
     }
 
     /// The project all calls are for.
@@ -270,7 +283,7 @@ fn unusable(why: &str) -> CallError {
 /// Sends one call. The limit covers the access token too, which the library's own time-out does not; and it is looked at
 /// first, so that a process which was frozen for longer does not send what others have given up waiting for.
 async fn timed<T>(
-    count: &AtomicU64,
+    count: &Counted,
     call: &'static str,
     what: &str,
     limit: Duration,
@@ -279,13 +292,14 @@ async fn timed<T>(
     if limit.is_zero() {
         return Err(CallError::no_time());
     }
-    count.fetch_add(1, Ordering::Relaxed);
+    count.made.fetch_add(1, Ordering::Relaxed);
     let started = Instant::now();
     let result = tokio::select! {
         biased;
         () = tokio::time::sleep(limit) => Err(CallError::timed_out(limit)),
         result = sent => result.map_err(|error| CallError::read(&error)),
     };
+    count.answers.answered(result.as_ref().map_or_else(CallError::status, |_| Some(200)));
     let outcome = match &result {
         Ok(_) => "ok".to_owned(),
         Err(error) => error.status().map_or("no answer".to_owned(), |status| status.to_string()),
@@ -302,7 +316,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_frozen_for_longer_than_its_limit_is_not_sent() {
-        let (count, is_sent) = (AtomicU64::new(0), AtomicBool::new(false));
+        let (count, is_sent) = (Counted::default(), AtomicBool::new(false));
         let sent = async {
             // The way to the first byte.
             tokio::time::sleep(Duration::from_millis(40)).await;

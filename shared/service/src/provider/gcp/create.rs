@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use google_cloud_compute_v1::model::{Instance, Operation};
 use mayfly_core::ids::Zone;
+use mayfly_core::metrics::Reason;
 use mayfly_core::policy::GcpPlacement;
 use mayfly_core::slot::VmPlace;
 use mayfly_core::sweep::VmState;
@@ -60,7 +61,7 @@ enum Inserted {
 /// Why a zone was passed over.
 struct Passed {
     why: String,
-    full: bool,
+    reason: Reason,
     /// No other zone will do either.
     everywhere: bool,
 }
@@ -114,7 +115,12 @@ impl Gcp {
             placement.zones.iter().cloned().partition(|zone| cooling.contains(zone.as_str()));
         let mut passed_over: Vec<PassedOver> = cooling
             .iter()
-            .map(|zone| PassedOver { place: zone.to_string(), why: "cooling down".to_owned(), full: false })
+            .map(|zone| PassedOver {
+                place: zone.to_string(),
+                why: "cooling down".to_owned(),
+                full: false,
+                reason: Reason::Cooling,
+            })
             .collect();
         let spot = placement.spot || template.is_spot();
         let demand = placement.gpu_type.as_deref().and_then(|gpu_type| {
@@ -141,7 +147,8 @@ impl Gcp {
             let (pool, job, runner) = (order.pool.as_str(), order.job.map(display), order.name.as_str());
             tracing::info!(pool, job, runner, zone = zone.as_str(), why, "zone passed over: no free quota");
             // Not marked full: the next look at the quota tells, sooner than any cool-down ends.
-            passed_over.push(PassedOver { place: zone.to_string(), why, full: false });
+            let reason = Reason::Quota;
+            passed_over.push(PassedOver { place: zone.to_string(), why, full: false, reason });
         }
         Zones { order: zones, first, demand: Some(demand), passed_over }
     }
@@ -159,7 +166,8 @@ impl Gcp {
         for zone in &order {
             let place = zone.to_string();
             if let Some(why) = &nowhere {
-                passed_over.push(PassedOver { place, why: why.clone(), full: true });
+                let (why, reason) = (why.clone(), Reason::Quota);
+                passed_over.push(PassedOver { place, why, full: true, reason });
                 continue;
             }
             let reservation = first.take().or_else(|| Some(self.ledger.reserve(zone, demand.as_ref()?)));
@@ -168,12 +176,13 @@ impl Gcp {
                 let place = VmPlace { provider: self.provider.clone(), at: place };
                 return Ok(Created { place, passed_over });
             };
-            let Passed { why, full, everywhere } = passed;
+            let Passed { why, reason, everywhere } = passed;
+            let full = reason != Reason::Unfit;
             let VmOrder { name, pool, job, .. } = attempt.order;
             tracing::info!(%pool, job = job.map(display), runner = %name, zone = place, why, full, "zone passed over");
             unfit += usize::from(!full);
             nowhere = everywhere.then(|| why.clone());
-            passed_over.push(PassedOver { place, why, full });
+            passed_over.push(PassedOver { place, why, full, reason });
         }
         if unfit > 0 && unfit == passed_over.len() {
             let lines: Vec<&str> = passed_over.iter().map(|passed| passed.why.as_str()).collect();
@@ -230,8 +239,8 @@ impl Gcp {
             reservation.failed();
         }
         match verdict {
-            Verdict::Full { why, everywhere } => {
-                Ok(Some(Passed { why: attempt.clean(&why), full: true, everywhere }))
+            Verdict::Full { why, everywhere, quota } => {
+                Ok(Some(Passed::full(attempt.clean(&why), everywhere, quota)))
             }
             Verdict::NotHere(why) => Ok(Some(Passed::unfit(attempt.clean(&why)))),
             Verdict::Refused(why) => Err(CreateError::Refused(attempt.clean(&why))),
@@ -259,8 +268,8 @@ impl Gcp {
                 Err(error) => error,
             };
             let (why, asked) = match of_insert(&error, zone) {
-                Verdict::Full { why, everywhere } => {
-                    return Ok(Inserted::Not(Passed { why: attempt.clean(&why), full: true, everywhere }));
+                Verdict::Full { why, everywhere, quota } => {
+                    return Ok(Inserted::Not(Passed::full(attempt.clean(&why), everywhere, quota)));
                 }
                 Verdict::NotHere(why) => return Ok(Inserted::Not(Passed::unfit(attempt.clean(&why)))),
                 Verdict::Refused(why) => return Err(self.refused(&error, &attempt.clean(&why))),
@@ -379,7 +388,12 @@ impl Attempt<'_> {
 }
 
 impl Passed {
+    fn full(why: String, everywhere: bool, quota: bool) -> Self {
+        let reason = if quota { Reason::Quota } else { Reason::Capacity };
+        Self { why, reason, everywhere }
+    }
+
     fn unfit(why: String) -> Self {
-        Self { why, full: false, everywhere: false }
+        Self { why, reason: Reason::Unfit, everywhere: false }
     }
 }

@@ -26,6 +26,7 @@ use self::clients::Clients;
 use self::insert::Template;
 use self::quota::{Ledger, RegionQuotas};
 use super::ProviderError;
+use crate::tally::Counts;
 
 pub use self::clients::GcpCredentials;
 pub use self::delete::Going;
@@ -57,6 +58,11 @@ impl Gcp {
     /// How many calls were made so far.
     pub fn calls(&self) -> u64 {
         self.clients.calls()
+    }
+
+    /// How they were answered.
+    pub(crate) fn answers(&self) -> Counts {
+        self.clients.answers()
     }
 
     /// Keeps the settings; does nothing else yet.

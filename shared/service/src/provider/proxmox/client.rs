@@ -12,6 +12,7 @@ use super::ProxmoxSettings;
 use super::answers::{Fields, Resources, TaskState, Upid, VmConfig, VmStatus};
 use super::error::{Error, Kind};
 use super::http::{Call, Http};
+use crate::tally::Counts;
 
 /// The longest content that `agent/file-write` takes (`content`: maxLength), in characters.
 const CONTENT_MOST: usize = 61_440;
@@ -55,6 +56,11 @@ impl Client {
     /// What it was made with.
     pub fn settings(&self) -> &ProxmoxSettings {
         self.http.settings()
+    }
+
+    /// How calls were answered so far.
+    pub fn answers(&self) -> Counts {
+        self.http.answers()
     }
 
     /// How many calls were made so far.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mayfly_core::ids::{JobId, PoolName, RunnerName};
+use mayfly_core::metrics::Reason;
 use mayfly_core::policy::ProxmoxPlacement;
 use mayfly_core::room::{Demand, Found};
 use mayfly_core::slot::VmPlace;
@@ -276,6 +277,6 @@ impl Proxmox {
 }
 
 fn no_room(reasons: Vec<(String, String)>) -> CreateError {
-    let passed = |(place, why)| PassedOver { place, why, full: false };
+    let passed = |(place, why)| PassedOver { place, why, full: false, reason: Reason::Capacity };
     CreateError::NoRoom(reasons.into_iter().map(passed).collect())
 }

@@ -17,6 +17,7 @@ use super::error::{self, Error, Kind};
 use super::tls;
 use crate::config::Trust;
 use crate::secret::{Secret, SecretError, Secrets};
+use crate::tally::{Counts, Tally};
 
 /// The largest answer that is read: `cluster/resources` has some 500 bytes for each VM.
 const ANSWER_MOST: usize = 8 << 20;
@@ -45,6 +46,7 @@ pub(super) struct Http {
     #[cfg(feature = "simulation")]
     pub outside: Option<std::sync::Arc<dyn crate::simulation::Http>>,
     calls: AtomicU64,
+    answers: Tally,
 }
 
 /// What all answers are wrapped in.
@@ -64,6 +66,7 @@ impl Http {
             #[cfg(feature = "simulation")]
             outside: None,
             calls: AtomicU64::new(0),
+            answers: Tally::default(),
         }
     }
 
@@ -74,6 +77,11 @@ impl Http {
     /// How many requests were sent so far.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    /// How they were answered.
+    pub fn answers(&self) -> Counts {
+        self.answers.counts()
     }
 
     /// Sends a request, and once again when the token's secret turns out to have been changed meanwhile, all of it
@@ -144,10 +152,13 @@ impl Http {
         let started = Instant::now();
         match client.execute(request).await {
             Ok(answer) => self.answered(answer).await,
-            Err(error) => match tls::fault(&error) {
-                Some(fault) => Err(self.untrusted(&fault, limit.saturating_sub(started.elapsed())).await),
-                None => Err(self.unreached(unanswered(&error))),
-            },
+            Err(error) => {
+                self.answers.answered(None);
+                match tls::fault(&error) {
+                    Some(fault) => Err(self.untrusted(&fault, limit.saturating_sub(started.elapsed())).await),
+                    None => Err(self.unreached(unanswered(&error))),
+                }
+            }
         }
     }
 
@@ -225,6 +236,7 @@ impl Http {
 
     async fn answered(&self, mut answer: Response) -> Result<Vec<u8>, Error> {
         let status = answer.status();
+        self.answers.answered(Some(status.as_u16()));
         let phrase = answer.extensions().get::<hyper::ext::ReasonPhrase>();
         let phrase = phrase.map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned());
         let phrase = phrase.or(status.canonical_reason().map(str::to_owned)).unwrap_or_default();

@@ -43,6 +43,7 @@ use super::ProviderError;
 use crate::config::Trust;
 use crate::secret::SecretSource;
 use crate::store::{Ledger, Room};
+use crate::tally::Counts;
 
 pub use self::answers::{NodeEntry, Resources, StorageEntry, VmConfig, VmEntry};
 pub use self::clone::{Cloning, NewVm};
@@ -120,6 +121,11 @@ impl Proxmox {
     /// How many calls were made so far.
     pub fn calls(&self) -> u64 {
         self.client.calls()
+    }
+
+    /// How they were answered.
+    pub(crate) fn answers(&self) -> Counts {
+        self.client.answers()
     }
 
     fn provider(&self) -> &ProviderName {

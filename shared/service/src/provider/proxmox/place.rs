@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use mayfly_core::ids::RunnerName;
+use mayfly_core::metrics::Reason;
 use mayfly_core::room::{Claim, Demand, Found, choose, room, standing, steady};
 use tokio::time::Instant;
 
@@ -80,7 +81,8 @@ impl Proxmox {
         }
         *kept = Some(known);
         let why = "too many others were choosing a place at the same time".to_owned();
-        Err(CreateError::NoRoom(vec![PassedOver { place: provider.to_string(), why, full: false }]))
+        let (place, reason) = (provider.to_string(), Reason::Unavailable);
+        Err(CreateError::NoRoom(vec![PassedOver { place, why, full: false, reason }]))
     }
 
     /// Gives back what was claimed for a VM that is not made, or gone. If that fails, the claim ends by itself.

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use mayfly_core::making::MakingStep;
+use mayfly_core::metrics::Reason;
 use mayfly_core::policy::Platform;
 use mayfly_core::slot::VmPlace;
 use tokio::time::Instant;
@@ -58,6 +59,17 @@ pub enum Failure {
     Gone,
     /// Anything else: it would fail again until somebody mends it.
     Refused,
+}
+
+impl Failure {
+    /// As metrics tell it.
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::Full => Reason::Capacity,
+            Self::Again | Self::Gone => Reason::Unavailable,
+            Self::Refused => Reason::Refused,
+        }
+    }
 }
 
 /// Between two looks at a task, or at a guest: the first, and the longest.

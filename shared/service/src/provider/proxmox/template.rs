@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use mayfly_core::metrics::Reason;
 use mayfly_core::policy::ProxmoxPlacement;
 use mayfly_core::room::Demand;
 use tokio::time::Instant;
@@ -166,7 +167,7 @@ fn blind(seen: &Seen) -> impl Iterator<Item = &str> {
 
 /// The whole placement, passed over because it is full for a while.
 pub(super) fn full(placement: &ProxmoxPlacement, why: String) -> PassedOver {
-    PassedOver { place: placement.place(), why, full: true }
+    PassedOver { place: placement.place(), why, full: true, reason: Reason::Capacity }
 }
 
 /// The seam's error for a call that failed before anything was made.
