@@ -133,7 +133,8 @@ fn the_readme_tells_of_each_and_of_no_other() {
             Kind::Histogram(_) => "histogram",
         };
         let labels: Vec<&str> = about.labels.iter().map(|label| label.prometheus()).collect();
-        [about.cloudwatch, about.prometheus, kind, &labels.join(", ")].map(str::to_owned).to_vec()
+        let labels = if labels.is_empty() { "–".to_owned() } else { labels.join(", ") };
+        [about.cloudwatch, about.prometheus, kind, &labels].map(str::to_owned).to_vec()
     };
     assert_eq!(told, Metric::ALL.map(row));
     let labels: [Vec<&str>; 4] = [
