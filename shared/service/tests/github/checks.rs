@@ -143,12 +143,19 @@ async fn without_the_permission_it_is_refused_and_said_which() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_refused() {
+async fn a_commit_that_is_not_there_is_refused() {
     let story = Story::begin(Settings::brisk()).await;
     let notice = story.waiting().await;
     let unknown = Commit::new("0123456789".repeat(4)).unwrap();
-    let (status, why) = refusal(story.say(&Notice { commit: unknown, ..notice.clone() }).await);
+    let (status, why) = refusal(story.say(&Notice { commit: unknown, ..notice }).await);
     assert!(status == 422 && why.contains("No commit found"), "{why}");
+    // Its traffic is held against nothing: GitHub's description leaves this answer out.
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_refused() {
+    let story = Story::begin(Settings::brisk()).await;
+    let notice = story.waiting().await;
     let elsewhere = Notice { repository: Repository::new("shader-slang/gone").unwrap(), ..notice.clone() };
     let (status, why) = refusal(story.say(&elsewhere).await);
     assert!(status == 404 && why.contains("Checks: write"), "{why}");
