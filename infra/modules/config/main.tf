@@ -55,8 +55,8 @@ locals {
       { for place in local.places.page : "token" => "{ ${place} }" },
       { for page in var.page[*] : "currency" => jsonencode(page.currency) if page.currency != null },
     )
-    notifications  = { for key, value in var.notifications : key => value if value != null }
-    cloudwatch     = var.cloudwatch
+    notifications = { for key, value in var.notifications : key => value if value != null }
+    cloudwatch    = var.cloudwatch
   })
 
   files = merge(
