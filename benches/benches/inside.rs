@@ -149,6 +149,7 @@ fn world(policy: &Policy, vms: usize, now: Timestamp) -> World {
         jobs: BTreeMap::new(),
         told: Vec::new(),
         deliveries: BTreeMap::new(),
+        voice: Default::default(),
     }
 }
 

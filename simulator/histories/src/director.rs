@@ -12,7 +12,7 @@ use mayfly_service::config::Config;
 use mayfly_service::simulation::{Outside, set_secret};
 use mayfly_service::sweep::Report;
 use simulator::{Happening, JobId, Settings, World};
-use simulator_table::Table;
+use simulator_table::{PageSize, Table};
 
 use crate::chance::Chance;
 use crate::check::Broken;
@@ -106,6 +106,14 @@ async fn play_on(
     director.outcome()
 }
 
+/// What Mayfly has at GitHub: only an App may write check runs.
+fn login(plan: &Plan, world: &mut World, began: Timestamp) -> String {
+    match plan.shape.waiting_after {
+        Some(_) => world.installation_token(began),
+        None => world.access.pat.clone(),
+    }
+}
+
 impl<'a> Director<'a> {
     async fn new(plan: &'a Plan, is_noted: bool, differ: impl FnOnce(&mut Settings)) -> Result<Self, String> {
         let began = Timestamp::from_second(BEGAN).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -115,17 +123,9 @@ impl<'a> Director<'a> {
         let mut world = World::new(settings, began);
         world.webhook_url = "https://abc.lambda-url.us-east-1.on.aws/webhook".to_owned();
         crate::troubles::set(&mut world.faults, &plan.troubles);
-        let token = match plan.shape.waiting_after {
-            // Only an App may write check runs.
-            Some(_) => world.installation_token(began),
-            None => world.access.pat.clone(),
-        };
+        let token = login(plan, &mut world, began);
         let (access, webhook_url) = (world.access.clone(), world.webhook_url.clone());
-        let page = if chance.one_in(4) {
-            simulator_table::PageSize::Items(2)
-        } else {
-            simulator_table::PageSize::Service
-        };
+        let page = if chance.one_in(4) { PageSize::Items(2) } else { PageSize::Service };
         let inner = Inner {
             world,
             table: Table::new("mayfly-test").with_page_size(page),

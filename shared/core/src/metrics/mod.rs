@@ -122,6 +122,7 @@ impl Metric {
     ];
 
     /// Its row of the table. On CloudWatch `Deployment` is a dimension of each beside its labels.
+    #[expect(clippy::too_many_lines, reason = "it is the table")]
     pub fn about(self) -> About {
         let about = |names: (&'static str, &'static str), kind, unit, labels, help| About {
             cloudwatch: names.0,

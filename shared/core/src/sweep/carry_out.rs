@@ -10,7 +10,7 @@ use crate::gate::Trouble;
 use crate::ids::{CheckRunId, JobId, RunnerId, RunnerName, SlotIndex, nonce};
 use crate::job::{Job, JobState, Waiting};
 use crate::making::{Making, MakingStep};
-use crate::notice::{Notice, Standing};
+use crate::notice::{Cause, Notice, Standing};
 use crate::policy::Policy;
 use crate::slot::{Phase, Purpose, Slot, SlotEvent, earlier};
 
@@ -86,17 +86,8 @@ impl Aftermath {
                 failures.map(|failures| failures.asked.insert(guid.clone(), asked));
             }
             Action::Drop { waiting } => self.dequeue(waiting.job),
-            Action::Announce { waiting, cause, .. } => {
-                let notice = Notice { said_at: now, cause: *cause, ..notice(waiting.job.0) };
-                self.world.pools[0].notices.push(notice);
-            }
-            Action::Amend { notice: said, cause, .. } => {
-                let (cause, standing) = (*cause, Standing::Made(CheckRunId(1)));
-                let notices = self.world.pools[0].notices.iter_mut();
-                notices.filter(|notice| notice.job == said.job).for_each(|notice| {
-                    *notice = Notice { cause, standing, said_at: now, ..notice.clone() };
-                });
-            }
+            Action::Announce { waiting, cause, .. } => self.announce(waiting.job, *cause),
+            Action::Amend { notice, cause, .. } => self.amend(notice.job, *cause),
             Action::Conclude { notice: said, .. } => {
                 self.world.pools[0].notices.retain(|notice| notice.job != said.job);
             }
@@ -104,6 +95,19 @@ impl Aftermath {
             Action::Recover => self.world.pools[0].state.boots = None,
             Action::Limit { limit } => self.world.pools[0].state.limit = Some(*limit),
         }
+    }
+
+    fn announce(&mut self, job: JobId, cause: Cause) {
+        let notice = Notice { said_at: self.world.now, cause, ..notice(job.0) };
+        self.world.pools[0].notices.push(notice);
+    }
+
+    fn amend(&mut self, job: JobId, cause: Cause) {
+        let (said_at, standing) = (self.world.now, Standing::Made(CheckRunId(1)));
+        let notices = self.world.pools[0].notices.iter_mut();
+        notices.filter(|notice| notice.job == job).for_each(|notice| {
+            *notice = Notice { cause, standing, said_at, ..notice.clone() };
+        });
     }
 
     /// Recorded; one that is made in steps is then taken further by the next sweep.

@@ -6,7 +6,7 @@ use futures_util::stream;
 use mayfly_core::ids::{JobId, PoolName, SlotIndex};
 use mayfly_core::job::Waiting;
 use mayfly_core::policy::Pool;
-use mayfly_core::slot::{Purpose, SlotEvent};
+use mayfly_core::slot::{Purpose, Slot, SlotEvent};
 use mayfly_core::sweep::{Action, Step};
 use tokio::time::Instant;
 use tracing::field::display;
@@ -82,16 +82,8 @@ impl Mayfly {
             }
             Action::Adopt { slot, vm } => Box::pin(self.adopt(pool, slot, vm, turn)).await,
             Action::Advance { slot } => Box::pin(self.advance(pool, slot, turn)).await,
-            Action::Online { slot } => {
-                let moved = self.ledger.slot_event(&slot.runner, &SlotEvent::Online, clock::now()).await?;
-                self.is_there(&moved);
-                Ok(moved_or(moved, "it is idle now"))
-            }
-            Action::Taken { slot } => {
-                let moved = self.ledger.taken(slot, clock::now()).await?;
-                self.is_there(&moved);
-                Ok(moved_or(moved, "it is busy now"))
-            }
+            Action::Online { slot } => self.online(slot).await,
+            Action::Taken { slot } => self.found_busy(slot).await,
             Action::Spare { slot } => {
                 let moved = self.ledger.repurpose(slot, Purpose::Spare { since: clock::now() }).await?;
                 Ok(moved_or(moved, "it is spare now"))
@@ -132,11 +124,25 @@ impl Mayfly {
                 self.ledger.recovered(&pool.name, Stage::Boot).await?;
                 Ok("its failures are forgotten".to_owned())
             }
-            Action::Limit { limit } => {
-                self.ledger.set_limit(&pool.name, *limit).await?;
-                Ok(format!("its slots reach up to {limit}"))
-            }
+            Action::Limit { limit } => self.limit(pool, *limit).await,
         }
+    }
+
+    async fn online(&self, slot: &Slot) -> Result<String, StepError> {
+        let moved = self.ledger.slot_event(&slot.runner, &SlotEvent::Online, clock::now()).await?;
+        self.is_there(&moved);
+        Ok(moved_or(moved, "it is idle now"))
+    }
+
+    async fn found_busy(&self, slot: &Slot) -> Result<String, StepError> {
+        let moved = self.ledger.taken(slot, clock::now()).await?;
+        self.is_there(&moved);
+        Ok(moved_or(moved, "it is busy now"))
+    }
+
+    async fn limit(&self, pool: &Pool, limit: u16) -> Result<String, StepError> {
+        self.ledger.set_limit(&pool.name, limit).await?;
+        Ok(format!("its slots reach up to {limit}"))
     }
 
     /// A runner was seen; its boot is over, if that was not known.
