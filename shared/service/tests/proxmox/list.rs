@@ -155,6 +155,11 @@ async fn a_list_that_is_not_whole_is_an_error() {
     assert!(matches!(error, ProviderError::Unavailable { .. }), "{error:?}");
     story.with(|world, _| world.faults.clear());
     assert_eq!(story.listed().await.vms.len(), 2);
+    let nodes = story.with(|world, _| world.settings().proxmox.nodes.clone());
+    story.with(|world, _| world.change_lab(|lab| lab.nodes.clear()));
+    let error = story.lab.list(soon()).await.unwrap_err();
+    assert!(matches!(error, ProviderError::Unavailable { .. }), "{error:?}");
+    story.with(|world, _| world.change_lab(|lab| lab.nodes = nodes));
 
     // One that goes while the list is made is none.
     story.with(|world, now| {

@@ -205,19 +205,20 @@ impl FromStr for Upid {
 }
 
 impl Resources {
-    /// Of `data`. An entry without what it is named by cannot be used and is left out.
-    pub(super) fn read(entries: &[Fields]) -> Self {
+    /// Of `data`. A node or a storage without its name cannot be used and is left out. `None` where a VM has no id or no node:
+    /// it may be any, and must not look as if it were not there.
+    pub(super) fn read(entries: &[Fields]) -> Option<Self> {
         let mut all = Self::default();
         for entry in entries {
             match entry.text("type").as_deref() {
                 Some("node") => all.nodes.extend(node(entry)),
-                Some("qemu") => all.vms.extend(vm(entry, false)),
-                Some("lxc") => all.vms.extend(vm(entry, true)),
+                Some("qemu") => all.vms.push(vm(entry, false)?),
+                Some("lxc") => all.vms.push(vm(entry, true)?),
                 Some("storage") => all.storages.extend(storage(entry)),
                 Some(_) | None => {}
             }
         }
-        all
+        Some(all)
     }
 }
 

@@ -19,10 +19,11 @@ fn resources_are_sorted_by_type() {
         {"type": "storage", "storage": "ceph", "node": "pve1", "shared": true, "status": "available",
          "disk": 5, "maxdisk": 10, "plugintype": "rbd"},
         {"type": "sdn", "sdn": "localnetwork", "node": "pve1", "status": "ok"},
-        {"type": "qemu", "node": "pve1"},
+        {"type": "storage", "node": "pve1"},
+        {"type": "node", "status": "online"},
     ]))
     .unwrap();
-    let all = Resources::read(&entries);
+    let all = Resources::read(&entries).unwrap();
     let nodes: Vec<_> = all.nodes.iter().map(|node| (node.name.as_str(), node.online, node.maxmem)).collect();
     assert_eq!(nodes, [("pve1", true, Some(34_359_738_368)), ("pve2", false, None)]);
     assert_eq!(all.nodes[0].mem, Some(1_500_000_000));
@@ -32,6 +33,24 @@ fn resources_are_sorted_by_type() {
     assert_eq!((all.vms[0].maxmem, all.vms[0].uptime), (Some(4 << 30), Some(12)));
     assert_eq!((all.vms[1].lock.as_deref(), &all.vms[1].name), (Some("clone"), &None));
     assert!(all.storages[0].shared && all.storages[0].available);
+}
+
+/// It may be one of ours, whose slot would be given away.
+#[test]
+fn a_list_in_which_a_vm_cannot_be_told_from_others_is_none() {
+    let whole =
+        [json!({"type": "node", "node": "pve1"}), json!({"type": "qemu", "vmid": 9000, "node": "pve1"})];
+    let read =
+        |entry: Value| Resources::read(&whole.iter().cloned().chain([entry]).map(fields).collect::<Vec<_>>());
+    assert!(read(json!({"type": "sdn"})).is_some());
+    for entry in [
+        json!({"type": "qemu", "node": "pve1"}),
+        json!({"type": "qemu", "vmid": 9001}),
+        json!({"type": "qemu", "vmid": 4_294_967_296_u64, "node": "pve1"}),
+        json!({"type": "lxc", "vmid": null, "node": "pve1"}),
+    ] {
+        assert_eq!(read(entry.clone()), None, "{entry}");
+    }
 }
 
 #[test]

@@ -72,7 +72,9 @@ impl Client {
     pub async fn resources(&self, limit: Duration) -> Result<Resources, Error> {
         let call = Call { method: Method::GET, path: vec!["cluster", "resources"], parameters: Vec::new() };
         let entries: Vec<Fields> = self.http.send(&call, limit).await?;
-        Ok(Resources::read(&entries))
+        Resources::read(&entries).ok_or_else(|| {
+            Error::new(Kind::Lost { timed_out: false }, "a VM in the cluster's list has no id, or no node")
+        })
     }
 
     /// `GET /version`: the release, such as `9.0.10`.

@@ -38,6 +38,10 @@ impl Proxmox {
     pub async fn list(&self, deadline: Instant) -> Result<Listed, ProviderError> {
         let listed = async {
             let seen = self.look(Duration::ZERO, deadline).await?;
+            // Proxmox names every node to everybody.
+            if seen.resources.nodes.is_empty() {
+                return Err(Error::new(Kind::Busy, "the cluster's list has not even a node in it"));
+            }
             let mut listed = self.ours(&seen, deadline).await?;
             listed.room = self.rooms(&seen, deadline).await;
             Ok(listed)
