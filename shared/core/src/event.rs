@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::brief::brief;
 use crate::ids::{InstallationId, JobId, Repository};
 use crate::labels::Labels;
 
@@ -53,16 +54,38 @@ pub enum Change {
     },
 }
 
+/// What is kept of a name or a word of GitHub's, in characters: a runner's name has at most 64.
+const WORD_LONGEST: usize = 100;
+
+impl Change {
+    /// A runner has taken the job; what is empty is no name, and a long one is cut short.
+    pub fn started(runner: Option<String>) -> Self {
+        Self::Started { runner: word(runner) }
+    }
+
+    /// The job is over; the same of its runner's name and the conclusion.
+    pub fn ended(runner: Option<String>, conclusion: Option<String>) -> Self {
+        Self::Ended { runner: word(runner), conclusion: word(conclusion) }
+    }
+}
+
+fn word(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).map(|text| brief(&text, WORD_LONGEST))
+}
+
 /// What a signed `workflow_job` body holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed {
     /// A change we know.
     Job(Box<JobEvent>),
-    /// An action that asks for nothing.
+    /// An action that asks for nothing; its name in at most a hundred characters.
     OtherAction(String),
 }
 
-/// Where a body is not what it should be, in one line.
+/// The longest of serde's own words with a path have some two hundred.
+const MALFORMED_LONGEST: usize = 300;
+
+/// Where a body is not what it should be, in one line of at most three hundred characters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(String);
@@ -112,7 +135,7 @@ struct EnterprisePart {
 pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
     let action: ActionOnly = read(body)?;
     if !matches!(action.action.as_str(), "queued" | "waiting" | "in_progress" | "completed") {
-        return Ok(Parsed::OtherAction(action.action));
+        return Ok(Parsed::OtherAction(brief(&action.action, WORD_LONGEST)));
     }
     let body: Body = read(body)?;
     let job = body.workflow_job;
@@ -135,7 +158,8 @@ fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let place = if path == "." { String::new() } else { format!("{path}: ") };
-        Malformed(format!("{place}{}", error.inner()))
+        // It may repeat what it found there.
+        Malformed(brief(&format!("{place}{}", error.inner()), MALFORMED_LONGEST))
     })?;
     json.end().map_err(|error| Malformed(error.to_string()))?;
     Ok(value)
@@ -144,10 +168,9 @@ fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
 /// The change by action and status together: the later of the two, since an event may report a state that the
 /// action's name lags behind (GitHub's own example of `queued` has the status `waiting`).
 fn change(action: &str, status: Option<&str>, runner: Option<String>, conclusion: Option<String>) -> Change {
-    let runner = runner.filter(|name| !name.is_empty());
     match (action, status) {
-        ("completed", _) | (_, Some("completed")) => Change::Ended { runner, conclusion },
-        ("in_progress", _) | (_, Some("in_progress")) => Change::Started { runner },
+        ("completed", _) | (_, Some("completed")) => Change::ended(runner, conclusion),
+        ("in_progress", _) | (_, Some("in_progress")) => Change::started(runner),
         ("waiting", _) | (_, Some("waiting")) => Change::Held,
         _ => Change::Queued,
     }
@@ -224,6 +247,35 @@ mod tests {
             assert!(message.contains(says), "{message}");
             assert_eq!(message.lines().count(), 1);
         }
+    }
+
+    /// What GitHub shows in its list of deliveries, and what is logged, does not grow with what was sent.
+    #[test]
+    fn whatever_is_sent_is_told_of_in_one_short_line() {
+        let long = "x\n".repeat(10_000);
+        let bodies = [
+            json!({"action": long}),
+            json!({"action": "queued", "workflow_job": {"id": long}}),
+            json!({"action": "queued", "workflow_job": {"id": 1, "labels": []}, "repository": {"full_name": long}}),
+        ];
+        for body in bodies {
+            let told = match parse(body.to_string().as_bytes()) {
+                Ok(Parsed::OtherAction(action)) => action,
+                Ok(Parsed::Job(event)) => panic!("{event:?}"),
+                Err(malformed) => malformed.to_string(),
+            };
+            assert!(told.chars().count() <= 400 && !told.contains('\n'), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_runners_name_and_a_conclusion_are_no_longer_than_they_can_be() {
+        let long = "x\n".repeat(10_000);
+        let event = parsed("completed", json!({"runner_name": long, "conclusion": long}));
+        let Change::Ended { runner: Some(runner), conclusion: Some(conclusion) } = event.change else {
+            panic!("{:?}", event.change)
+        };
+        assert!([runner, conclusion].iter().all(|text| text.chars().count() == 100 && !text.contains('\n')));
     }
 
     #[test]

@@ -10,8 +10,8 @@
 //! - [`price`]: what VMs cost, as far as the user says
 //! - [`event`]: GitHub's `workflow_job`, reduced to what is used
 //! - [`route`]: which pool serves a job
-//! - [`age`]: how long something took, in words
 //! - [`notice`]: what is said on the commit of a job that waits for long
+//! - [`age`]: how long something took, in words; [`brief`]: what others wrote, on one short line
 //! - [`telling`]: the words of a job's timeline; [`overview`], [`explain`]: how a deployment stands, and a job's story
 //! - [`past`], [`page`]: what is over, and the status page that shows it and how everything stands
 //! - [`slot`], [`job`]: the ledger's records and the one function that moves a slot from phase to phase
@@ -26,6 +26,7 @@
 //! - [`sweep`]: the world as observed, and the plan that repairs it
 
 pub mod age;
+pub mod brief;
 pub mod candidates;
 pub mod crossing;
 pub mod event;

@@ -1,18 +1,22 @@
 //! Which pool serves a job.
 
+use crate::brief::brief;
 use crate::event::JobEvent;
 use crate::policy::{Policy, Pool, Scope};
 
 /// Why no pool serves a job; written into the answer to GitHub.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotServed {
-    /// No pool carries all of the job's labels.
+    /// No pool carries all of the job's labels; these, as far as they fit on a line.
     #[error("no pool's labels fit [{0}]")]
     Labels(String),
     /// The labels fit, but the pool's runners cannot be reached from the repository, or are not meant for it.
     #[error("repository {0} is not allowed by any pool whose labels fit")]
     Repository(String),
 }
+
+/// What is told of labels that fit no pool, in characters.
+const LABELS_LONGEST: usize = 300;
 
 /// The pool for a job: of those that fit the one with the fewest labels, so that a plain job does not take
 /// a special machine; then the order of the configuration.
@@ -24,7 +28,7 @@ pub fn route<'a>(policy: &'a Policy, event: &JobEvent) -> Result<&'a Pool, NotSe
         .min_by_key(|pool| pool.labels.len())
         .ok_or_else(|| match fitting().next() {
             Some(_) => NotServed::Repository(event.repository.to_string()),
-            None => NotServed::Labels(event.labels.to_string()),
+            None => NotServed::Labels(brief(&event.labels.to_string(), LABELS_LONGEST)),
         })
 }
 
@@ -70,6 +74,15 @@ mod tests {
         policy.pools[0].repositories = vec![RepositoryPattern::new("other-*").unwrap()];
         let repository = route(&policy, &event(1, &["linux"])).unwrap_err();
         assert!(matches!(&repository, NotServed::Repository(name) if name == "shader-slang/slang"));
+    }
+
+    #[test]
+    fn a_job_with_a_thousand_long_labels_is_told_why_in_one_short_line() {
+        let labels: Vec<String> = (0..1_000).map(|number| format!("{number}\n{}", "x".repeat(300))).collect();
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        let told =
+            route(&policy(vec![pool("plain", &["Linux"])]), &event(1, &labels)).unwrap_err().to_string();
+        assert!(told.chars().count() <= 400 && !told.contains('\n'), "{told}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::brief::brief;
 use crate::ids::JobId;
 use crate::job::Moment;
 use crate::slot::{Phase, Purpose, Slot, VmPlace};
@@ -268,7 +269,7 @@ pub fn together(tried: &[String]) -> String {
     }
     let each = (REASONS_LONGEST / groups.len().max(1)).max(REASON_SHORTEST);
     let texts: Vec<String> =
-        groups.iter().map(|(places, why)| format!("{}: {}", places.join(", "), cut(why, each))).collect();
+        groups.iter().map(|(places, why)| format!("{}: {}", places.join(", "), brief(why, each))).collect();
     texts.join("; ")
 }
 
@@ -276,13 +277,6 @@ pub fn together(tried: &[String]) -> String {
 const REASONS_LONGEST: usize = 180;
 /// and what each has at least.
 const REASON_SHORTEST: usize = 30;
-
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
-}
 
 /// The same line, saying that no delivery told of it.
 pub fn asked(line: Moment) -> Moment {

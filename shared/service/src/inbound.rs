@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
+use mayfly_core::brief::brief;
 use mayfly_core::event::{Parsed, parse};
 use mayfly_core::ids::{JobId, PoolName};
 use serde_json::{Value, json};
@@ -17,6 +18,9 @@ use crate::secret::{Again, Secret, SecretError, SecretSource, Secrets};
 
 /// The largest body that is taken; `workflow_job` bodies are some 10–30 KB.
 pub const BODY_MOST: usize = 1 << 20;
+
+/// What is repeated of a header: a delivery's id has 36 characters, the longest event some thirty.
+const HEADER_LONGEST: usize = 100;
 
 /// A request, however it came.
 #[derive(Debug, Clone, Copy)]
@@ -186,7 +190,8 @@ impl Mayfly {
     }
 
     async fn webhook(&self, gate: &Gate, request: Request<'_>) -> (Answer, Option<Work>) {
-        let delivery = request.delivery.unwrap_or("unknown");
+        let delivery = brief(request.delivery.unwrap_or("unknown"), HEADER_LONGEST);
+        let delivery = delivery.as_str();
         // Before the signature: a body that large is not even worth hashing.
         if request.body.len() > BODY_MOST {
             return (Answer::error(413, format_args!("the body has more than {BODY_MOST} bytes")), None);
@@ -200,7 +205,7 @@ impl Mayfly {
             Some(other) => {
                 // What is no JSON is told so whatever it is: it shows a hook that was set to send forms.
                 return match serde_json::from_slice::<serde::de::IgnoredAny>(request.body) {
-                    Ok(_) => (Answer::ignored(format!("event {other}")), None),
+                    Ok(_) => (Answer::ignored(format!("event {}", brief(other, HEADER_LONGEST))), None),
                     Err(_) => (
                         Answer::error(
                             400,

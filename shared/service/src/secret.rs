@@ -204,6 +204,28 @@ impl Kept {
 const FORM: &str = "a secret's place: { env = \"NAME\" }, { file = \"path\" }, { ssm = \"/parameter/name\" } or \
                     { secretsmanager = \"arn-or-name\" }; a secret itself is never written here";
 
+/// For a [`Visitor`]: says of a text, a number or the like only that it is one. Not serde's own message: it would print what
+/// is given, which may be the secret.
+macro_rules! hides_what_is_given {
+    () => {
+        hides_what_is_given! {
+            visit_str: &str, "a text";
+            visit_bool: bool, "a boolean";
+            visit_i64: i64, "a number";
+            visit_u64: u64, "a number";
+            visit_i128: i128, "a number";
+            visit_u128: u128, "a number";
+            visit_f64: f64, "a number";
+        }
+    };
+    ($($visit:ident: $given:ty, $called:literal;)+) => {
+        $(fn $visit<E: serde::de::Error>(self, _: $given) -> Result<Self::Value, E> {
+            Err(E::custom(format_args!("{} is given, expected {}", $called, &self as &dyn serde::de::Expected)))
+        })+
+    };
+}
+pub(crate) use hides_what_is_given;
+
 impl<'de> Deserialize<'de> for SecretSource {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Form;
@@ -214,10 +236,7 @@ impl<'de> Deserialize<'de> for SecretSource {
                 f.write_str(FORM)
             }
 
-            // Not serde's own message: it would print the text, which may be the secret.
-            fn visit_str<E: de::Error>(self, _: &str) -> Result<SecretSource, E> {
-                Err(E::custom(format!("a text is given, expected {FORM}")))
-            }
+            hides_what_is_given!();
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SecretSource, A::Error> {
                 let Some((kind, place)) = map.next_entry::<String, String>()? else {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
+use mayfly_core::brief::brief;
 use mayfly_core::ids::{InstallationId, ProviderName};
 use mayfly_core::policy::Policy;
 
@@ -173,8 +174,18 @@ struct Wrong {
 }
 
 fn wrong(key: impl Into<String>, value: impl std::fmt::Debug, rule: impl Into<String>) -> Wrong {
-    Wrong { key: key.into(), value: format!("{value:?}"), rule: rule.into() }
+    let (key, value, rule) = (key.into(), format!("{value:?}"), rule.into());
+    Wrong {
+        key: brief(&key, KEY_LONGEST),
+        value: brief(&value, VALUE_LONGEST),
+        rule: brief(&rule, RULE_LONGEST),
+    }
 }
+
+/// A message is one line, whatever is written in the file: so long are a key, a value and a rule in it, in characters.
+const KEY_LONGEST: usize = 150;
+const VALUE_LONGEST: usize = 150;
+const RULE_LONGEST: usize = 300;
 
 /// A GitHub installation's id is never 0.
 fn installation(id: NonZeroU64) -> InstallationId {

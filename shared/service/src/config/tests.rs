@@ -179,6 +179,47 @@ fn a_secret_in_the_file_is_refused_and_not_shown() {
     }
 }
 
+/// Not in a list where a list belongs, and of another type than a text.
+#[test]
+fn a_secret_in_the_place_of_a_list_or_as_a_number_is_not_shown_either() {
+    const LIST: &str = "[{ ssm = \"/mayfly/webhook-secret\" }]";
+    for wrong in
+        ["\"hunter2\"", "8341276", "[8341276]", "[83412.76]", "[[\"hunter2\"]]", "{ a = \"hunter2\" }"]
+    {
+        let told = message(&with(LIST, wrong));
+        assert!(told.contains("webhook_secrets") && told.contains("{ env = \"NAME\" }"), "{told}");
+        assert!(!told.contains("hunter2") && !told.contains("83412"), "{told}");
+    }
+    let app = "app = { client_id = \"Iv23li…\", private_key = { ssm = \"/mayfly/app-key\" } }";
+    for wrong in ["app = \"hunter2\"", "app = 8341276", "app = [\"hunter2\"]"] {
+        let told = message(&with(app, wrong));
+        assert!(told.contains("github.app"), "{told}");
+        assert!(!told.contains("hunter2") && !told.contains("8341276"), "{told}");
+    }
+}
+
+#[test]
+fn whatever_is_written_is_told_of_in_one_short_line() {
+    let long = "x".repeat(10_000);
+    let names: String =
+        (0..500).map(|number| format!("[providers.p{number}]\nkind = \"gcp\"\nproject = \"a\"\n")).collect();
+    for text in [
+        format!("{long} = 1\n{EXAMPLE}"),
+        format!("\"a\\nb\\r\" = 1\n{EXAMPLE}"),
+        with("\"prod\"", &format!("\"{long}\"")),
+        with("\"GPU\"", &format!("\"{long}\"")),
+        with("\"GPU\"", &(0..500).map(|number| format!("\"l{number}\",")).collect::<String>()),
+        with("max_runners = 10", &format!("max_runners = \"{long}\"")),
+        with("[providers.gcp]", &format!("[providers.\"{long}\"]")),
+        with("[providers.gcp]", "[providers.\"a\\nb\"]"),
+        format!("{}\n{names}", with("provider = \"lab\"", "provider = \"no\"")),
+        format!("{EXAMPLE}\n[[pools]]\nname = \"{long}"),
+    ] {
+        let told = message(&text);
+        assert!(told.len() <= 2_000 && !told.contains(['\n', '\r']), "{} bytes: {told:.300}", told.len());
+    }
+}
+
 #[test]
 fn an_app_or_a_token_but_not_both() {
     let both = message(&with("# token", "token"));

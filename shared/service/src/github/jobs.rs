@@ -77,10 +77,9 @@ struct JobAnswer {
 impl JobAnswer {
     /// The event that would have told of it.
     fn event(self, repository: &Repository, installation: Option<InstallationId>) -> JobEvent {
-        let runner = self.runner_name.filter(|name| !name.is_empty());
         let change = match self.status.as_str() {
-            "completed" => Change::Ended { runner, conclusion: self.conclusion },
-            "in_progress" => Change::Started { runner },
+            "completed" => Change::ended(self.runner_name, self.conclusion),
+            "in_progress" => Change::started(self.runner_name),
             "queued" => Change::Queued,
             // `waiting` for an approval, `pending` behind a concurrency limit, or `requested`: no runner could take it yet.
             _ => Change::Held,

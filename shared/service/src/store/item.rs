@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
+use mayfly_core::brief::brief;
 use mayfly_core::ids::{
     Deployment, InstallationId, JobId, PoolName, ProviderName, Repository, RunnerId, RunnerName, SlotIndex,
 };
@@ -135,6 +136,10 @@ pub(super) fn short(what: &str) -> AttributeValue {
     text(what.chars().take(LINE_LONGEST).collect::<String>())
 }
 
+/// A key of Mayfly's, a delivery's the longest of them, has some fifty characters; one made by hand may have three thousand.
+const KEY_LONGEST: usize = 150;
+const WHY_LONGEST: usize = 200;
+
 /// A line may hold a provider's message; an item of 1 KB is what one write unit pays for.
 const LINE_LONGEST: usize = 300;
 
@@ -157,7 +162,9 @@ impl<'a> Reader<'a> {
             Some(AttributeValue::S(value)) => value.clone(),
             _ => "?".to_owned(),
         };
-        StoreError::Corrupt { key: format!("{} / {}", part("pk"), part("sk")), why: why.into() }
+        let key = brief(&format!("{} / {}", part("pk"), part("sk")), KEY_LONGEST);
+        // It may repeat what is there.
+        StoreError::Corrupt { key, why: brief(&why.into(), WHY_LONGEST) }
     }
 
     pub(super) fn maybe_text(&self, name: &str) -> Result<Option<&'a str>, StoreError> {

@@ -116,6 +116,27 @@ async fn a_wrong_job_is_unknown_and_not_absent() {
 }
 
 #[tokio::test]
+async fn a_wrong_item_is_told_of_in_one_short_line() {
+    let story = Story::begin().await;
+    let long = "z\n".repeat(1_000);
+    let item = |key: &str, state: &str| {
+        [("pk", text("pool#linux-gpu")), ("sk", text(key)), ("phase", text(state)), ("runner", text(state))]
+    };
+    story.put(&item(&format!("wait#{}", &long[..900]), &long)).await;
+    story.put(&item("slot#0001", &long)).await;
+    story
+        .put(&[("pk", text("job#7")), ("sk", text("job")), ("state", text(&long)), ("pool", text("a"))])
+        .await;
+    let (_, corrupt) = story.ledger.pool_ledger(&story.pool).await.unwrap();
+    let job = story.ledger.job(JobId(7)).await.unwrap_err();
+    assert_eq!(corrupt.len(), 2);
+    for error in corrupt.iter().chain([&job]) {
+        let told = error.to_string();
+        assert!(told.len() <= 500 && !told.contains('\n'), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_pool_item_is_as_good_as_none() {
     let story = Story::begin().await;
     let wrong = [
