@@ -12,6 +12,8 @@ variable "pools" {
     repository   = optional(string)
     enterprise   = optional(string)
     repositories = optional(list(string))
+    visibility   = optional(string)
+    allow_forks  = optional(bool)
     runner_group = optional(string)
     platform     = optional(string, "linux")
     max_runners  = number
@@ -84,6 +86,11 @@ variable "pools" {
   }
 
   validation {
+    condition     = alltrue([for pool in var.pools : pool.visibility == null || contains(["public", "private"], coalesce(pool.visibility, "all"))])
+    error_message = "`visibility` must be public, or private (internal repositories among them); without it jobs of all are served."
+  }
+
+  validation {
     condition     = alltrue([for pool in var.pools : pool.repository == null || try(lower(pool.runner_group), "default") == "default"])
     error_message = "A repository has only the `runner_group` default; other groups need `organization` or `enterprise`."
   }
@@ -95,10 +102,11 @@ variable "pools" {
         for other in slice(var.pools, 0, place) :
         jsonencode(sort(distinct([for label in pool.labels : lower(label)]))) != jsonencode(sort(distinct([for label in other.labels : lower(label)]))) ||
         jsonencode([pool.organization, pool.repository, pool.enterprise]) != jsonencode([other.organization, other.repository, other.enterprise]) ||
-        !contains(["[]", lower(jsonencode(coalesce(pool.repositories, [])))], lower(jsonencode(coalesce(other.repositories, []))))
+        !contains(["[]", lower(jsonencode(coalesce(pool.repositories, [])))], lower(jsonencode(coalesce(other.repositories, [])))) ||
+        !contains(["all", coalesce(pool.visibility, "all")], coalesce(other.visibility, "all"))
       ]
     ]))
-    error_message = "No job could tell a pool from an earlier one with the same labels and the same `organization`, `repository` or `enterprise`: give one of them another label, or the earlier one `repositories` of its own."
+    error_message = "No job could tell a pool from an earlier one with the same labels and the same `organization`, `repository` or `enterprise`: give one of them another label, or the earlier one `repositories` or a `visibility` of its own."
   }
 
   validation {

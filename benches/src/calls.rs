@@ -10,12 +10,13 @@ use crate::rig::Rig;
 pub struct Calls(BTreeMap<String, f64>);
 
 /// Remembered for seconds (quotas, a cluster's memory), minutes (templates) or an hour (tokens): not any one job's.
-const LOOK_UPS: [&str; 7] = [
+const LOOK_UPS: [&str; 8] = [
     "proxmox.resources",
     "gcp.region",
     "gcp.template",
     "github.access_token",
     "github.find_installation",
+    "github.run",
     "github.runner_groups",
     "github.installation_repositories",
 ];

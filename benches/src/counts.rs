@@ -292,6 +292,7 @@ fn job(pool: &str, id: u64, state: JobState) -> Result<Job, Error> {
         repository: Repository::new(REPOSITORY).map_err(Error::set)?,
         queued_at: now,
         installation: None,
+        unseen_run: None,
         state,
         timeline: vec![Moment::new(now, "made for a measurement")],
     })

@@ -135,6 +135,7 @@ async fn the_flag_is_set_and_taken_back_as_the_ledger_reads_it() {
         repository: Repository::new("shader-slang/slang").unwrap(),
         queued_at: at(0),
         installation: None,
+        unseen_run: None,
         state: JobState::Waiting,
         timeline: Vec::new(),
     };

@@ -82,6 +82,7 @@ impl Story {
             repository: Repository::new("shader-slang/slang").unwrap(),
             queued_at: self.ago(40 - id % 10),
             installation: None,
+            unseen_run: None,
             state: JobState::Waiting,
             timeline: Vec::new(),
         };

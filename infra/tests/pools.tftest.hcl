@@ -29,7 +29,7 @@ run "these_are_fine" {
   command = plan
   variables {
     pools = [
-      { name = "first", labels = ["Linux"], organization = "o", repositories = ["slang", "o/*"], runner_group = "gpu", max_runners = 9999, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] },
+      { name = "first", labels = ["Linux"], organization = "o", repositories = ["slang", "o/*"], visibility = "private", allow_forks = true, runner_group = "gpu", max_runners = 9999, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] },
       { name = "rest", labels = ["linux"], organization = "o", max_runners = 1, max_lifetime = "36600d", placements = [{ provider = "lab", template = 100, full_clone = true, storage = "local-lvm", pool = "runners" }] },
       { name = "other", labels = ["linux", join("", [for _ in range(128) : "é"])], repository = "o/.github", runner_group = "Default", max_runners = 1, placements = [{ provider = "lab", template = 8000 }] },
       { name = "mine", labels = ["linux"], enterprise = "my_enterprise-1", max_runners = 1, placements = [{ provider = "gcp", instance_template = "mine", gpu_type = "none", spot = true, zones = ["us-east1-c", "us-east1-d"] }] },
@@ -81,6 +81,14 @@ run "two_scopes" {
   command = plan
   variables {
     pools = [{ name = "linux", labels = ["Linux"], organization = "o", enterprise = "e", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
+  }
+  expect_failures = [var.pools]
+}
+
+run "an_unknown_visibility" {
+  command = plan
+  variables {
+    pools = [{ name = "linux", labels = ["Linux"], organization = "o", visibility = "internal", max_runners = 4, placements = [{ provider = "gcp", machine = "t4", zones = ["us-east1-c"] }] }]
   }
   expect_failures = [var.pools]
 }

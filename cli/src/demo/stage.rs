@@ -168,7 +168,7 @@ fn settings(seed: u64) -> Settings {
     };
     let mut settings = Settings {
         seed,
-        repositories: KINDS.iter().map(|kind| Repository::public(kind.repository)).collect(),
+        repositories: KINDS.iter().map(|kind| Repository::private(kind.repository)).collect(),
         timing,
         proxmox: lab(),
         deployment: Some(DEPLOYMENT.to_owned()),

@@ -19,8 +19,13 @@ async fn a_thousand_runners_cost_one_query_a_pool_and_a_page_of_bounded_size() {
     }
     for job in 0..300 {
         let repository = Repository::new("shader-slang/slang").unwrap();
-        let waiting =
-            Waiting { queued_at: stage.ago(60), job: JobId(5_000 + job), repository, installation: None };
+        let waiting = Waiting {
+            queued_at: stage.ago(60),
+            job: JobId(5_000 + job),
+            repository,
+            installation: None,
+            unseen_run: None,
+        };
         stage.waits("linux-gpu", waiting.job.0, waiting.repository.as_str(), 60).await;
     }
     stage.table.reset_usage();

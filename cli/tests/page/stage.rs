@@ -108,6 +108,7 @@ impl Stage {
             repository: Repository::new(repository).unwrap(),
             queued_at: self.ago(since),
             installation: None,
+            unseen_run: None,
             state: JobState::Waiting,
             timeline: Vec::new(),
         };

@@ -48,7 +48,7 @@ locals {
     github         = local.github
     providers      = merge(local.gcp, local.proxmox)
     pools          = var.pools
-    pool_keys      = ["name", "labels", "organization", "repository", "enterprise", "repositories", "runner_group", "platform", "max_runners", "min_runners", "boot_timeout", "idle_timeout", "max_lifetime"]
+    pool_keys      = ["name", "labels", "organization", "repository", "enterprise", "repositories", "visibility", "allow_forks", "runner_group", "platform", "max_runners", "min_runners", "boot_timeout", "idle_timeout", "max_lifetime"]
     placement_keys = ["provider", "instance_template", "zones", "gpu_type", "spot", "template", "full_clone", "storage", "pool", "price_per_hour"]
     timing         = { for key, value in var.timing : key => value if value != null }
     page = merge(

@@ -63,6 +63,8 @@ variable "pools" {
     repository   = optional(string)
     enterprise   = optional(string)
     repositories = optional(list(string))
+    visibility   = optional(string)
+    allow_forks  = optional(bool)
     runner_group = optional(string)
     platform     = string
     max_runners  = number

@@ -5,8 +5,9 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::audience::Visibility;
 use crate::brief::brief;
-use crate::ids::{InstallationId, JobId, Repository};
+use crate::ids::{InstallationId, JobId, Repository, RunId};
 use crate::labels::Labels;
 
 /// What happened to a job.
@@ -20,6 +21,10 @@ pub struct JobEvent {
     pub name: String,
     /// Whose job it is (`repository.full_name`).
     pub repository: Repository,
+    /// Who sees that repository (`repository.visibility`, or `repository.private`), where it is said.
+    pub visibility: Option<Visibility>,
+    /// The workflow run that it is of (`workflow_job.run_id`), where that is said.
+    pub run: Option<RunId>,
     /// What its `runs-on` asks for (`workflow_job.labels`).
     pub labels: Labels,
     /// When it was created (`workflow_job.created_at`), where the delivery says so.
@@ -107,6 +112,7 @@ struct ActionOnly {
 #[derive(Deserialize)]
 struct Job {
     id: u64,
+    run_id: Option<u64>,
     status: Option<String>,
     conclusion: Option<String>,
     labels: Vec<String>,
@@ -119,6 +125,9 @@ struct Job {
 #[derive(Deserialize)]
 struct RepositoryPart {
     full_name: Repository,
+    private: Option<bool>,
+    // As text: a kind that GitHub adds is no reason to lose a job.
+    visibility: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -139,11 +148,14 @@ pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
     }
     let body: Body = read(body)?;
     let job = body.workflow_job;
+    let RepositoryPart { full_name, private, visibility } = body.repository;
     Ok(Parsed::Job(Box::new(JobEvent {
         change: change(&body.action, job.status.as_deref(), job.runner_name, job.conclusion),
         job: JobId(job.id),
         name: job.name.unwrap_or_default(),
-        repository: body.repository.full_name,
+        repository: full_name,
+        visibility: Visibility::of(visibility.as_deref(), private),
+        run: job.run_id.map(RunId),
         labels: Labels::new(job.labels),
         // A time that cannot be read only costs the job its place in the queue, so it is no reason to lose the job.
         created_at: job.created_at.and_then(|text| text.parse().ok()),

@@ -161,6 +161,9 @@ number!(
     /// A GitHub App's installation (`installation.id`).
     InstallationId, u64);
 number!(
+    /// A workflow run's id (`workflow_job.run_id`).
+    RunId, u64);
+number!(
     /// A check run's id at GitHub.
     CheckRunId, u64);
 number!(

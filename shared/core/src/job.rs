@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{InstallationId, JobId, PoolName, Repository, SlotIndex};
+use crate::ids::{InstallationId, JobId, PoolName, Repository, RunId, SlotIndex};
 
 /// A job's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Job {
     pub queued_at: Timestamp,
     /// The installation whose token registers its runner, where the delivery named one.
     pub installation: Option<InstallationId>,
+    /// The run that says whether its pool may serve it ([`crate::audience`]), where that is not known without.
+    pub unseen_run: Option<RunId>,
     /// How far it is.
     pub state: JobState,
     /// What happened to it, oldest first.
@@ -102,6 +104,8 @@ pub struct Waiting {
     pub repository: Repository,
     /// The installation whose token registers its runner.
     pub installation: Option<InstallationId>,
+    /// The run that says whether its pool may serve it, where that is not known without.
+    pub unseen_run: Option<RunId>,
 }
 
 impl Job {
@@ -112,6 +116,7 @@ impl Job {
             job: self.id,
             repository: self.repository.clone(),
             installation: self.installation,
+            unseen_run: self.unseen_run,
         }
     }
 }

@@ -9,7 +9,7 @@
 //! - [`policy`]: what the user configured, as types that cannot hold nonsense
 //! - [`price`]: what VMs cost, as far as the user says
 //! - [`event`]: GitHub's `workflow_job`, reduced to what is used
-//! - [`route`]: which pool serves a job
+//! - [`route`]: which pool serves a job; [`audience`]: whether it serves public repositories' jobs, and forks' code
 //! - [`notice`]: what is said on the commit of a job that waits for long
 //! - [`age`]: how long something took, in words; [`brief`]: what others wrote, on one short line
 //! - [`telling`]: the words of a job's timeline; [`overview`], [`explain`]: how a deployment stands, and a job's story
@@ -26,6 +26,7 @@
 //! - [`sweep`]: the world as observed, and the plan that repairs it
 
 pub mod age;
+pub mod audience;
 pub mod brief;
 pub mod candidates;
 pub mod crossing;

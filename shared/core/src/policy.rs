@@ -7,6 +7,7 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use crate::audience::Audience;
 use crate::ids::{Account, Deployment, PoolName, ProviderName, Repository, Zone};
 use crate::labels::Labels;
 use crate::price::PricePerHour;
@@ -51,6 +52,7 @@ impl Pool {
             labels: Labels::new(Vec::<String>::new()),
             scope,
             repositories: Vec::new(),
+            audience: Audience::ALL,
             runner_group: String::new(),
             platform: Platform::Linux,
             max_runners: NonZeroU16::MIN,
@@ -78,6 +80,8 @@ pub struct Pool {
     pub scope: Scope,
     /// The repositories whose jobs it serves; empty means all that its scope reaches.
     pub repositories: Vec<RepositoryPattern>,
+    /// Whose jobs of these it serves.
+    pub audience: Audience,
     /// The runner group, by name.
     pub runner_group: String,
     /// The operating system of its VMs.

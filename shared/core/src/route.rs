@@ -24,7 +24,11 @@ pub fn route<'a>(policy: &'a Policy, event: &JobEvent) -> Result<&'a Pool, NotSe
     let fitting =
         || policy.pools.iter().filter(|pool| !event.labels.is_empty() && pool.labels.cover(&event.labels));
     fitting()
-        .filter(|pool| reaches(&pool.scope, event) && pool.allows(&event.repository))
+        .filter(|pool| {
+            reaches(&pool.scope, event)
+                && pool.allows(&event.repository)
+                && pool.audience.takes(event.visibility)
+        })
         .min_by_key(|pool| pool.labels.len())
         .ok_or_else(|| match fitting().next() {
             Some(_) => NotServed::Repository(event.repository.to_string()),

@@ -15,6 +15,7 @@
 //! - [`telemetry`], [`clock`]: logs, and the time
 //! - `simulation`: what stands for all that is outside, in a deterministic simulation
 
+mod admission;
 pub mod clock;
 pub mod config;
 mod errand;
@@ -35,6 +36,7 @@ pub mod provision;
 mod random;
 mod removal;
 pub mod secret;
+mod setback;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod stale;

@@ -14,14 +14,14 @@ use mayfly_core::slot::{Phase, Slot, SlotEvent, VmPlace, later};
 use mayfly_core::telling::{Step, together};
 use tokio::time::Instant;
 
+use crate::admission::Away;
 use crate::clock;
 use crate::errand::{Errand, Passed, TAKEN_OVER, Tried, Want, Why, shown_job};
-use crate::github::{GitHubError, Registration, Removal};
+use crate::github::{GitHubError, Registration};
 use crate::mayfly::Mayfly;
 use crate::provider::gcp::Gcp;
-use crate::provider::{At, CreateError, Created, PassedOver, VmOrder};
+use crate::provider::{At, CreateError, Created, VmOrder};
 use crate::removal::Whose;
-use crate::stale::OVER;
 use crate::store::{Moved, Stage, StoreError};
 use crate::turn::Turn;
 
@@ -90,13 +90,13 @@ impl Mayfly {
             }
         };
         // All that a create needs, in the time of the slowest.
-        let (registration, open, (), over) =
-            tokio::join!(registering, self.open(pool, turn), preparing, self.over_already(errand));
+        let (registration, open, (), away) =
+            tokio::join!(registering, self.open(pool, turn), preparing, self.away(errand));
         let mut registration = match registration {
             Ok(registration) => registration,
             Err(error) => return self.not_registered(errand, &error).await,
         };
-        let open = if over.is_some() { Err(OVER.to_owned()) } else { open };
+        let open = away.as_ref().map_or(open, |away| Err(away.to_string()));
         let why = match open {
             Ok(state) => match self.try_placements(errand, &mut registration, &state).await {
                 Answered::Settled(made) => return made,
@@ -115,9 +115,14 @@ impl Mayfly {
             None => true,
         };
         // Otherwise the slot remembers the name, so that a sweep finds the registration.
-        let left = if unregistered { self.give_back(errand, why).await } else { Self::unclear(errand, why) };
-        if let Some(said) = over {
-            self.record_over(errand, &said, turn).await;
+        let left = match (unregistered, &away) {
+            (false, _) => Self::unclear(errand, why),
+            (true, None | Some(Away::Unknown(_))) => self.give_back(errand, why).await,
+            // Nothing failed, and the job will not wait.
+            (true, Some(Away::Over(_) | Away::Unwanted(_))) => self.given_back(errand, why).await,
+        };
+        if let Some(away) = away {
+            self.record_away(errand, &away, turn).await;
         }
         left
     }
@@ -334,93 +339,10 @@ impl Mayfly {
         }
     }
 
-    fn unclear(errand: Errand<'_>, why: String) -> Provisioned {
+    pub(crate) fn unclear(errand: Errand<'_>, why: String) -> Provisioned {
         let Errand { pool, slot, .. } = errand;
         tracing::warn!(pool = %pool.name, job = errand.shown_job(), runner = %slot.runner, why, "whether there is a VM is not known: the slot stays taken until a sweep has looked");
         Provisioned::Unclear(why)
-    }
-
-    async fn not_registered(&self, errand: Errand<'_>, error: &GitHubError) -> Provisioned {
-        if self.register_failed(errand.pool, error).await {
-            self.give_back(errand, error.to_string()).await
-        } else {
-            Self::unclear(errand, error.to_string())
-        }
-    }
-
-    /// Remembers that GitHub registered no runner; `false` where it may have done so all the same: the slot remembers the
-    /// name until a sweep has looked.
-    pub(crate) async fn register_failed(&self, pool: &Pool, error: &GitHubError) -> bool {
-        match error {
-            GitHubError::RateLimited { retry_after, .. } => {
-                let until = later(clock::now(), *retry_after);
-                if let Err(error) = self.ledger.hold_github(&pool.name, until).await {
-                    tracing::warn!(pool = %pool.name, %error, "GitHub's retry-after is not remembered: it may be asked again too soon");
-                }
-                true
-            }
-            GitHubError::Refused { .. } => {
-                self.failed(pool, Stage::Create, &error.to_string()).await;
-                true
-            }
-            GitHubError::Unavailable { .. } => false,
-        }
-    }
-
-    /// The job queues again and its slot is free, in this order: a job is never without a place.
-    async fn give_back(&self, errand: Errand<'_>, why: String) -> Provisioned {
-        let Errand { pool, slot, want, .. } = errand;
-        tracing::warn!(pool = %pool.name, job = errand.shown_job(), runner = %slot.runner, why, "no VM made: its job waits again, and the slot is given back");
-        let given: Result<(), StoreError> = async {
-            // A sweep may have taken the slot over: then the job is its business.
-            if self.ledger.slot_of(&slot.runner).await?.is_none() {
-                return Ok(());
-            }
-            if let Want::Job(job) = want {
-                let line = Step::Waits { why: why.clone() }.at(clock::now());
-                self.ledger.requeue(&pool.name, job, slot.runner.slot(), line).await?;
-            }
-            self.free(pool, slot).await.map(|_| ())
-        }
-        .await;
-        match given {
-            Ok(()) => Provisioned::GivenBack(why),
-            Err(error) => Self::unclear(errand, format!("{why}; {error}")),
-        }
-    }
-
-    /// Counts a failure, so that the pool is tried with care.
-    pub(crate) async fn failed(&self, pool: &Pool, stage: Stage, why: &str) {
-        if let Err(error) = self.ledger.failed(&pool.name, stage, why, clock::now()).await {
-            tracing::warn!(pool = %pool.name, %error, "a failure is not remembered: the pool is tried again without a pause");
-        }
-    }
-
-    pub(crate) async fn recovered(&self, pool: &Pool, stage: Stage) {
-        if let Err(error) = self.ledger.recovered(&pool.name, stage).await {
-            tracing::warn!(pool = %pool.name, %error, "that it went well is not remembered: the pool is still tried with care");
-        }
-    }
-
-    pub(crate) async fn cool(&self, pool: &Pool, placement: &Placement, places: &[PassedOver]) {
-        let full = places.iter().filter(|place| place.full);
-        let keys: Vec<String> = full.map(|over| format!("{}/{}", placement.provider, over.place)).collect();
-        let until = later(clock::now(), self.policy.timing.cooldown);
-        if let Err(error) = self.ledger.cool_down(&pool.name, &keys, until).await {
-            tracing::warn!(pool = %pool.name, %error, "full places are not remembered: they are asked again");
-        }
-    }
-
-    /// Deletes a registration; whether it is gone.
-    pub(crate) async fn unregister(&self, errand: Errand<'_>, runner: RunnerId, deadline: Instant) -> bool {
-        let Errand { pool, slot, want, .. } = errand;
-        match self.github.remove(&pool.scope, runner, want.installation(), deadline).await {
-            Ok(removal) => removal == Removal::Gone,
-            Err(error) => {
-                tracing::warn!(pool = %pool.name, job = errand.shown_job(), runner = %slot.runner, %error, "a registration could not be deleted: it is left for the sweep");
-                false
-            }
-        }
     }
 
     async fn note(&self, errand: Errand<'_>, step: Step) {

@@ -8,10 +8,8 @@ use crate::clock;
 use crate::errand::{Errand, Want};
 use crate::events::Heard;
 use crate::mayfly::Mayfly;
+use crate::store::StoreError;
 use crate::turn::Turn;
-
-/// Why no VM is made for a job that is over.
-pub(crate) const OVER: &str = "GitHub says that the job waits no more";
 
 impl Mayfly {
     /// What GitHub says of a job that could have been served, ended and forgotten, where it does not wait. None where it
@@ -32,13 +30,15 @@ impl Mayfly {
     }
 
     /// Records what GitHub said of it, so that it leaves the queue.
-    pub(crate) async fn record_over(&self, errand: Errand<'_>, said: &JobEvent, turn: Turn) {
-        match self.record_in(errand.pool, said, Heard::Asked).await {
-            Ok(Some(follow)) => self.follow_in(errand.pool, follow, turn).await,
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(pool = %errand.pool.name, job = %said.job, %error, "that a job waits no more is not recorded: a sweep asks again");
-            }
+    pub(crate) async fn record_over(
+        &self,
+        errand: Errand<'_>,
+        said: &JobEvent,
+        turn: Turn,
+    ) -> Result<(), StoreError> {
+        if let Some(follow) = self.record_in(errand.pool, said, Heard::Asked).await? {
+            self.follow_in(errand.pool, follow, turn).await;
         }
+        Ok(())
     }
 }

@@ -25,6 +25,8 @@ pub struct JobSpec {
     pub job_name: String,
     /// The branch it runs on.
     pub head_branch: String,
+    /// The fork whose pull request it is of, `owner/name`; none for a push to the repository itself.
+    pub fork: Option<String>,
     /// Queued, or waiting for an environment's approval.
     pub status: JobStatus,
     /// How it ends when it runs to its end.
@@ -43,6 +45,7 @@ impl JobSpec {
             workflow_name: "CI".to_owned(),
             job_name: "test".to_owned(),
             head_branch: "main".to_owned(),
+            fork: None,
             status: JobStatus::Queued,
             conclusion: Conclusion::Success,
             run: None,
@@ -52,6 +55,12 @@ impl JobSpec {
     /// It runs for so long.
     pub fn lasting(mut self, duration: Duration) -> Self {
         self.duration = duration;
+        self
+    }
+
+    /// It is of a pull request from that fork.
+    pub fn of_fork(mut self, full_name: &str) -> Self {
+        self.fork = Some(full_name.to_owned());
         self
     }
 

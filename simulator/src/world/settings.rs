@@ -29,6 +29,11 @@ impl Repository {
         Self { owner: owner.to_owned(), name: name.to_owned(), private: false, archived: false }
     }
 
+    /// A private repository, from `owner/name`.
+    pub fn private(full_name: &str) -> Self {
+        Self { private: true, ..Self::public(full_name) }
+    }
+
     /// `owner/name`.
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.owner, self.name)
@@ -246,7 +251,7 @@ impl Default for Settings {
         let quotas = zones.iter().map(|zone| (zone.region().to_owned(), default_quotas())).collect();
         Self {
             seed: 1,
-            repositories: vec![Repository::public("shader-slang/slang")],
+            repositories: vec![Repository::private("shader-slang/slang")],
             enterprise: None,
             runner_groups: vec![RunnerGroup {
                 id: 1,

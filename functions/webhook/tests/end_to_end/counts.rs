@@ -79,6 +79,7 @@ impl Stage {
             repository: Repository::new(REPOSITORY).unwrap(),
             queued_at: now,
             installation: None,
+            unseen_run: None,
             state: JobState::Running { slot: Some(runner.slot()) },
             timeline: vec![Moment::new(now, "started")],
         };

@@ -10,6 +10,7 @@ mod creates;
 mod deadline;
 mod drain;
 mod faults;
+mod forks;
 mod freeze;
 mod lab;
 mod lab_trouble;

@@ -38,6 +38,8 @@ variables {
       labels       = ["self-hosted", "quotes \" and <angles> & \\"]
       organization = "my-organization"
       repositories = ["slang", "slang-*"]
+      visibility   = "private"
+      allow_forks  = false
       runner_group = "gpu"
       platform     = "windows"
       max_runners  = 10

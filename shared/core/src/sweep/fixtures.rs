@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::audience::{Audience, Visibility};
 use crate::event::{Change, JobEvent};
 use crate::gate::PoolState;
 use crate::ids::{
@@ -41,6 +42,7 @@ pub fn pool(name: &str, labels: &[&str]) -> Pool {
         labels: Labels::new(labels.iter().copied()),
         scope: Scope::Organization(Account::new("shader-slang").unwrap()),
         repositories: Vec::new(),
+        audience: Audience::default(),
         runner_group: "default".into(),
         platform: Platform::Linux,
         max_runners: NonZeroU16::new(10).unwrap(),
@@ -79,6 +81,8 @@ pub fn event(job: u64, labels: &[&str]) -> JobEvent {
         job: JobId(job),
         name: "build".into(),
         repository: Repository::new("shader-slang/slang").unwrap(),
+        visibility: Some(Visibility::Private),
+        run: None,
         labels: Labels::new(labels.iter().copied()),
         created_at: None,
         started_at: None,
@@ -93,6 +97,7 @@ pub fn waiting(job: u64, queued_at: i64) -> Waiting {
         job: JobId(job),
         repository: Repository::new("shader-slang/slang").unwrap(),
         installation: None,
+        unseen_run: None,
     }
 }
 
@@ -194,7 +199,7 @@ pub fn with_runners(mut world: World, runners: Vec<SeenRunner>) -> World {
 
 /// A job of that number was said to wait, at 0, since its pool was full.
 pub fn notice(job: u64) -> Notice {
-    let Waiting { queued_at, job, repository, installation } = waiting(job, 0);
+    let Waiting { queued_at, job, repository, installation, .. } = waiting(job, 0);
     let (commit, name) = (Commit::new("0123456789".repeat(4)).unwrap(), check_name(job, "build"));
     let standing = Standing::Made(CheckRunId(900 + job.0));
     let (cause, said_at) = (Cause::Full, at(0));
@@ -214,9 +219,9 @@ pub fn with_told(mut world: World, id: u64, change: Change) -> World {
 
 /// A job of the pool `linux`, queued at 0.
 pub fn job(id: u64, state: JobState) -> Job {
-    let Waiting { queued_at, repository, installation, .. } = waiting(id, 0);
+    let Waiting { queued_at, repository, installation, unseen_run, .. } = waiting(id, 0);
     let pool = PoolName::new("linux").unwrap();
-    Job { id: JobId(id), pool, repository, queued_at, installation, state, timeline: Vec::new() }
+    Job { id: JobId(id), pool, repository, queued_at, installation, unseen_run, state, timeline: Vec::new() }
 }
 
 pub fn assigned(index: u16) -> Option<JobState> {

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use mayfly_core::audience::{Audience, Forks, Repositories};
 use mayfly_core::ids::{Account, Deployment, InvalidName, PoolName, ProviderName, Repository, Zone};
 use mayfly_core::labels::Labels;
 use mayfly_core::policy::{
@@ -231,6 +232,7 @@ fn pool(key: &str, raw: file::Pool, providers: &Providers) -> Result<Pool, Wrong
         labels: labels(&format!("{key}.labels"), raw.labels)?,
         scope,
         repositories: patterns(&format!("{key}.repositories"), &raw.repositories)?,
+        audience: audience(&format!("{key}.visibility"), raw.visibility.as_deref(), raw.allow_forks)?,
         runner_group,
         platform: platform(&format!("{key}.platform"), raw.platform.as_deref())?,
         max_runners,
@@ -286,6 +288,24 @@ fn patterns(key: &str, raw: &[String]) -> Result<Vec<RepositoryPattern>, Wrong> 
     raw.iter().map(|text| RepositoryPattern::new(text).ok_or_else(|| wrong(key, text, rule))).collect()
 }
 
+fn audience(key: &str, visibility: Option<&str>, allow_forks: Option<bool>) -> Result<Audience, Wrong> {
+    let repositories = match visibility {
+        None => Repositories::All,
+        Some("public") => Repositories::Public,
+        Some("private") => Repositories::NotPublic,
+        Some(other) => {
+            let rule = "must be `public`, or `private` (internal ones among them); without it all are served";
+            return Err(wrong(key, other, rule));
+        }
+    };
+    let forks = match allow_forks {
+        None => Forks::OfFew,
+        Some(true) => Forks::Served,
+        Some(false) => Forks::Refused,
+    };
+    Ok(Audience { repositories, forks })
+}
+
 fn platform(key: &str, raw: Option<&str>) -> Result<Platform, Wrong> {
     match raw {
         None | Some("linux") => Ok(Platform::Linux),
@@ -305,6 +325,8 @@ fn told_apart(key: &str, pool: &Pool, earlier: &[Pool]) -> Result<(), Wrong> {
             ));
         }
         let takes_all = other.repositories.is_empty() || other.repositories == pool.repositories;
+        let seen = (other.audience.repositories, pool.audience.repositories);
+        let takes_all = takes_all && (seen.0 == Repositories::All || seen.0 == seen.1);
         if other.labels.same_as(&pool.labels) && other.scope == pool.scope && takes_all {
             let rule =
                 format!("no job could tell this pool from `{}`: give one of them another label", other.name);

@@ -136,6 +136,8 @@ pub(super) struct Pool {
     pub enterprise: Option<String>,
     #[serde(default)]
     pub repositories: Vec<String>,
+    pub visibility: Option<String>,
+    pub allow_forks: Option<bool>,
     pub runner_group: Option<String>,
     pub platform: Option<String>,
     pub max_runners: i64,

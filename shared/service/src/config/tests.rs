@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use mayfly_core::audience::{Audience, Forks, Repositories};
 use mayfly_core::policy::{PlacementKind, Platform, Scope};
 
 use super::*;
@@ -113,6 +114,11 @@ fn a_wrong_value_is_named_with_its_key_and_what_would_be_right() {
         ),
         ("\"slang-*\"]", "\"slang *\"]", ["`pools[0].repositories`", "\"slang *\"", "slang-*"]),
         (
+            "max_runners = 10",
+            "max_runners = 10\nvisibility = \"internal\"",
+            ["`pools[0].visibility`", "\"internal\"", "`private` (internal ones among them)"],
+        ),
+        (
             "organization = \"shader-slang\"",
             "",
             ["organization / repository / enterprise`", "[]", "exactly one"],
@@ -166,6 +172,29 @@ fn two_pools_that_no_job_could_tell_apart_are_refused() {
     let elsewhere =
         SECOND_POOL.replace("repositories = [\"slang\", \"slang-*\"]", "repositories = [\"docs\"]");
     assert!(Config::parse(&format!("{EXAMPLE}{elsewhere}")).is_ok());
+
+    let first = with("max_runners = 10", "max_runners = 10\nvisibility = \"private\"");
+    assert!(Config::parse(&format!("{first}{SECOND_POOL}")).is_ok());
+    let both = SECOND_POOL.replace("max_runners = 1", "max_runners = 1\nvisibility = \"private\"");
+    assert!(message(&format!("{first}{both}")).contains("`pools[1].labels`"));
+}
+
+#[test]
+fn forks_of_public_repositories_are_refused_unless_a_pool_says_otherwise() {
+    let audience = |line: &str| {
+        let text = with("max_runners = 10", &format!("max_runners = 10\n{line}"));
+        Config::parse(&text).unwrap().policy.pools[0].audience
+    };
+    let of = |repositories, forks| Audience { repositories, forks };
+    for (line, expected) in [
+        ("", of(Repositories::All, Forks::OfFew)),
+        ("allow_forks = true", of(Repositories::All, Forks::Served)),
+        ("allow_forks = false", of(Repositories::All, Forks::Refused)),
+        ("visibility = \"public\"", of(Repositories::Public, Forks::OfFew)),
+        ("visibility = \"private\"", of(Repositories::NotPublic, Forks::OfFew)),
+    ] {
+        assert_eq!(audience(line), expected, "{line}");
+    }
 }
 
 #[test]

@@ -44,8 +44,9 @@ impl Mayfly {
         };
         let before = match written {
             JobWritten::From(before) => before,
-            // An end that was recorded before has been settled before.
-            JobWritten::Known(_) => return Ok(()),
+            // It was over already: turned away, yet a runner took it, which was meant for another. Where the runner's slot knew of
+            // it before, it has been settled before.
+            JobWritten::Known(_) => return self.set_right_after(pool, &job, None, ran_on, turn).await,
         };
         let over = async {
             if job.state == JobState::Done {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use mayfly_core::event::{Change, JobEvent};
 use mayfly_core::ids::{JobId, PoolName, RunnerName};
 use mayfly_core::job::{Job, JobState, Moment, Waiting};
+use mayfly_core::labels::Labels;
 use mayfly_core::policy::{Pool, Scope};
 use mayfly_core::route::route;
 use mayfly_core::slot::{Phase, Purpose, Slot, SlotEvent};
@@ -257,6 +258,22 @@ impl Mayfly {
         Ok(Some(Follow::Settle(Box::new(Settle { job, written, ran_on }))))
     }
 
+    /// Records that a job is not served, for good: it leaves the queue, and later events of it start nothing.
+    pub(crate) async fn turn_away(
+        &self,
+        pool: &Pool,
+        waiting: &Waiting,
+        why: String,
+        turn: Turn,
+    ) -> Result<(), StoreError> {
+        let step = Step::Said(format!("not served: {why}"));
+        let left = Left { state: JobState::Done, step, runner: None, heard: Heard::Delivered };
+        if let Some(follow) = self.left(pool, &unseen_end(waiting), left).await? {
+            self.follow_in(pool, follow, turn).await;
+        }
+        Ok(())
+    }
+
     /// Does the work that follows an event.
     pub async fn follow(&self, pool: &PoolName, follow: Follow, deadline: Instant) {
         let turn = Turn::of_event(deadline);
@@ -281,6 +298,23 @@ impl Mayfly {
             Follow::Queue(job) => Box::pin(self.serve_first(pool, job, turn)).await,
             Follow::Settle(settle) => Box::pin(self.settle(pool, *settle, turn)).await,
         }
+    }
+}
+
+/// The end of a job of which no more is known than that it waited.
+pub(crate) fn unseen_end(waiting: &Waiting) -> JobEvent {
+    JobEvent {
+        change: Change::Ended { runner: None, conclusion: None },
+        job: waiting.job,
+        name: String::new(),
+        repository: waiting.repository.clone(),
+        visibility: None,
+        run: None,
+        labels: Labels::default(),
+        created_at: Some(waiting.queued_at),
+        started_at: None,
+        installation: waiting.installation,
+        enterprise: None,
     }
 }
 
@@ -331,6 +365,7 @@ fn job(pool: &Pool, event: &JobEvent, state: JobState, timeline: Vec<Moment>) ->
         repository: event.repository.clone(),
         queued_at: event.created_at.map_or(now, to_milliseconds),
         installation: event.installation,
+        unseen_run: event.run.filter(|_| pool.audience.has_questions(event.visibility)),
         state,
         timeline,
     }

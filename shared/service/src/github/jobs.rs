@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 use mayfly_core::event::{Change, JobEvent};
 use mayfly_core::explain::JobAtGitHub;
-use mayfly_core::ids::{InstallationId, JobId, Repository};
+use mayfly_core::ids::{InstallationId, JobId, Repository, RunId};
 use mayfly_core::labels::Labels;
 use mayfly_core::policy::Scope;
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::http::Call;
+use super::runs::RunAnswer;
 use super::{GitHub, GitHubError, PAGE, Permission};
 
 /// A run's jobs are read up to this many pages; a matrix has at most 256 jobs.
@@ -51,11 +52,6 @@ struct RunsAnswer {
 }
 
 #[derive(Deserialize)]
-struct RunAnswer {
-    id: u64,
-}
-
-#[derive(Deserialize)]
 struct JobsAnswer {
     jobs: Vec<JobAnswer>,
 }
@@ -64,6 +60,7 @@ struct JobsAnswer {
 #[derive(Deserialize)]
 struct JobAnswer {
     id: u64,
+    run_id: Option<u64>,
     status: String,
     conclusion: Option<String>,
     labels: Vec<String>,
@@ -89,6 +86,8 @@ impl JobAnswer {
             job: JobId(self.id),
             name: self.name.unwrap_or_default(),
             repository: repository.clone(),
+            visibility: None,
+            run: self.run_id.map(RunId),
             labels: Labels::new(self.labels),
             created_at: self.created_at.and_then(|text| text.parse::<Timestamp>().ok()),
             started_at: self.started_at.and_then(|text| text.parse::<Timestamp>().ok()),
@@ -160,7 +159,9 @@ impl GitHub {
             .query("per_page", RUNS_PAGE)
             .query("page", page);
         let answer = self.answer(&scope, None, call, deadline).await?;
-        let ids = answer.read::<RunsAnswer>(DOING)?.workflow_runs.into_iter().map(|run| run.id).collect();
+        let runs = answer.read::<RunsAnswer>(DOING)?.workflow_runs;
+        let ids = runs.iter().map(RunAnswer::id).collect();
+        self.remember_runs(runs);
         Ok(RunsPage { ids, more: answer.next().is_some() })
     }
 

@@ -30,6 +30,7 @@ mod refusal;
 mod register;
 mod repositories;
 mod runners;
+mod runs;
 
 pub use app::{NewApp, PointedWebhook, app_of_manifest};
 use auth::Auth;
@@ -43,6 +44,7 @@ pub(crate) use refusal::{FORBIDDEN, UNAUTHORIZED};
 use refusal::{Permission, hinted, refused};
 pub use register::Registration;
 pub use runners::Removal;
+use runs::Runs;
 
 /// Why GitHub did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +91,7 @@ pub struct GitHub {
     hooks: Mutex<Vec<Hook>>,
     /// With when they were read.
     repositories: Mutex<BTreeMap<Scope, (Instant, Vec<Repository>)>>,
+    runs: Runs,
     calls: AtomicU64,
 }
 
@@ -102,6 +105,7 @@ impl GitHub {
             groups: Mutex::new(BTreeMap::new()),
             hooks: Mutex::new(Vec::new()),
             repositories: Mutex::new(BTreeMap::new()),
+            runs: Runs::default(),
             calls: AtomicU64::new(0),
         }
     }

@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use mayfly_core::brief::brief;
 use mayfly_core::ids::{
-    Deployment, InstallationId, JobId, PoolName, ProviderName, Repository, RunnerId, RunnerName, SlotIndex,
+    Deployment, InstallationId, JobId, PoolName, ProviderName, Repository, RunId, RunnerId, RunnerName,
+    SlotIndex,
 };
 use mayfly_core::job::{Job, JobState, Moment, Waiting};
 use mayfly_core::making::MakingStep;
@@ -112,6 +113,9 @@ pub(super) fn waiting_item(pool: &PoolName, waiting: &Waiting) -> Item {
     item.insert("repository".to_owned(), text(waiting.repository.as_str()));
     if let Some(installation) = waiting.installation {
         item.insert("installation".to_owned(), number(installation));
+    }
+    if let Some(run) = waiting.unseen_run {
+        item.insert("unseen_run".to_owned(), number(run));
     }
     item
 }
@@ -283,6 +287,7 @@ impl<'a> Reader<'a> {
             job: JobId(self.maybe_number("job")?.ok_or_else(|| self.corrupt("job is missing"))?),
             repository: self.named("repository", |name| Repository::new(name).ok())?,
             installation: self.maybe_number("installation")?.map(InstallationId),
+            unseen_run: self.maybe_number("unseen_run")?.map(RunId),
         };
         self.placed(&waiting_key(pool, &waiting))?;
         Ok(waiting)
@@ -300,6 +305,7 @@ impl<'a> Reader<'a> {
             repository: self.named("repository", |name| Repository::new(name).ok())?,
             queued_at: self.moment("queued_at")?,
             installation: self.maybe_number("installation")?.map(InstallationId),
+            unseen_run: self.maybe_number("unseen_run")?.map(RunId),
             state: self.job_state()?,
             timeline: self.timeline()?,
         })

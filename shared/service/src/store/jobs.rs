@@ -95,6 +95,9 @@ impl Ledger {
         if job.installation.is_some() {
             update.push_str(", installation = :installation");
         }
+        if job.unseen_run.is_some() {
+            update.push_str(", unseen_run = :unseen_run");
+        }
         update.push_str(if slot.is_some() { ", slot = :slot" } else { " REMOVE slot" });
         let write = Write::update(job_key(job.id), update, condition)
             .name("#state", "state")
@@ -108,6 +111,10 @@ impl Ledger {
             .value(":lines", list(job.timeline.iter().map(timeline_entry).collect()));
         let write = match job.installation {
             Some(installation) => write.value(":installation", number(installation)),
+            None => write,
+        };
+        let write = match job.unseen_run {
+            Some(run) => write.value(":unseen_run", number(run)),
             None => write,
         };
         match slot {

@@ -7,8 +7,6 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use mayfly_core::event::{Change, JobEvent};
 use mayfly_core::ids::{JobId, Repository};
-use mayfly_core::job::Waiting;
-use mayfly_core::labels::Labels;
 use mayfly_core::route::route;
 use mayfly_core::slot::{PhaseKind, later};
 use mayfly_core::sweep::{News, Question, World, jobs_in_question, jobs_to_ask};
@@ -17,6 +15,7 @@ use tokio::time::Instant;
 use super::Source;
 use super::discovery::Cursor;
 use crate::clock;
+use crate::events::unseen_end;
 use crate::github::{GitHubError, NOT_FOUND};
 use crate::handover::is_forgotten;
 use crate::mayfly::Mayfly;
@@ -112,7 +111,7 @@ impl Mayfly {
             (Err(GitHubError::Refused { status: NOT_FOUND, .. }), Some((_, waiting)))
                 if is_forgotten(&waiting, clock::now()) =>
             {
-                Ok(over(&waiting))
+                Ok(unseen_end(&waiting))
             }
             (told, _) => told.map_err(|error| failed(&error)),
         }
@@ -177,21 +176,6 @@ impl Mayfly {
             all.extend(reachable.into_iter().filter(|repository| pool.allows(repository)));
         }
         Ok(all.into_iter().collect())
-    }
-}
-
-/// The event of a job that GitHub does not know any more.
-fn over(waiting: &Waiting) -> JobEvent {
-    JobEvent {
-        change: Change::Ended { runner: None, conclusion: None },
-        job: waiting.job,
-        name: String::new(),
-        repository: waiting.repository.clone(),
-        labels: Labels::default(),
-        created_at: Some(waiting.queued_at),
-        started_at: None,
-        installation: waiting.installation,
-        enterprise: None,
     }
 }
 

@@ -45,7 +45,7 @@ impl Mayfly {
         (cause, words): (Cause, &Words),
         deadline: Instant,
     ) -> Result<String, StepError> {
-        let Waiting { job, repository, installation, queued_at } = waiting;
+        let Waiting { job, repository, installation, queued_at, .. } = waiting;
         let seen = match self.github.jobs_commit(repository, *job, *installation, deadline).await {
             Ok(seen) => seen,
             Err(error @ GitHubError::Refused { .. }) => return Ok(format!("not said: {error}")),

@@ -117,6 +117,7 @@ fn removed_pool(known: Option<&KnownPool>, scope: &Scope, empty: bool, now: Time
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mayfly_core::audience::Audience;
     use mayfly_core::gate::PoolState;
     use mayfly_core::ids::Account;
     use mayfly_core::labels::Labels;
@@ -132,6 +133,7 @@ mod tests {
             labels: Labels::new(["gpu"]),
             scope: scope.clone(),
             repositories: Vec::new(),
+            audience: Audience::ALL,
             runner_group: "default".into(),
             platform: Platform::Linux,
             max_runners: NonZeroU16::MIN,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use mayfly_core::audience::Audience;
 use mayfly_core::ids::{Account, Deployment, InstallationId, PoolName, Repository, RunnerName, SlotIndex};
 use mayfly_core::labels::Labels;
 use mayfly_core::policy::{Platform, Pool, Scope};
@@ -215,6 +216,7 @@ pub fn pool(scope: Scope) -> Pool {
         labels: Labels::new(["self-hosted", "Linux", "GPU"]),
         scope,
         repositories: Vec::new(),
+        audience: Audience::default(),
         runner_group: "default".to_owned(),
         platform: Platform::Linux,
         max_runners: 10.try_into().unwrap(),

@@ -64,6 +64,7 @@ impl Story {
             repository: Repository::new("shader-slang/slang").unwrap(),
             queued_at: at(id),
             installation: Some(InstallationId(77)),
+            unseen_run: Some(mayfly_core::ids::RunId(5)),
             state,
             timeline: vec![Moment::new(at(2_000 + id), "something happened")],
         }

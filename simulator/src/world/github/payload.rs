@@ -292,6 +292,11 @@ fn enterprise(slug: &str) -> Value {
     })
 }
 
+/// What began the run that a job is of.
+pub(crate) fn event_of(job: &Job) -> &'static str {
+    if job.spec.fork.is_some() { "pull_request" } else { "push" }
+}
+
 /// A workflow run.
 pub(crate) fn run(id: u64, first: &Job, status: &str, conclusion: Option<&str>, repo: &Repository) -> Value {
     let full_name = repo.full_name();
@@ -299,13 +304,16 @@ pub(crate) fn run(id: u64, first: &Job, status: &str, conclusion: Option<&str>, 
     let url = format!("{repository_url}/actions/runs/{id}");
     let workflow = id_of(&first.spec.workflow_name);
     let person = json!({ "name": "Mona", "email": "mona@example.com" });
+    let head =
+        first.spec.fork.as_ref().map(|fork| Repository { private: repo.private, ..Repository::public(fork) });
+    let head = repository(head.as_ref().unwrap_or(repo));
     let repository = repository(repo);
     let body = json!({
         "id": id, "name": first.spec.workflow_name, "node_id": node_id("WFR", id),
         "check_suite_id": id + 1, "check_suite_node_id": node_id("CS", id + 1),
         "head_branch": first.spec.head_branch, "head_sha": sha,
         "path": ".github/workflows/ci.yml", "run_number": id % 100_000, "run_attempt": 1,
-        "display_title": first.spec.workflow_name, "event": "push",
+        "display_title": first.spec.workflow_name, "event": event_of(first),
         "status": status, "conclusion": conclusion, "workflow_id": workflow,
         "url": url, "html_url": format!("{WEB}/{full_name}/actions/runs/{id}"),
         "pull_requests": [],
@@ -327,7 +335,7 @@ pub(crate) fn run(id: u64, first: &Job, status: &str, conclusion: Option<&str>, 
         [
             ("actor", actor),
             ("triggering_actor", same_actor),
-            ("head_repository", repository.clone()),
+            ("head_repository", head),
             ("repository", repository),
         ],
     )

@@ -51,7 +51,9 @@ impl Run<'_> {
             None => true,
         };
         let sha = payload::sha_of(self.id);
-        let rest = is("branch", &first.spec.head_branch) && is("event", "push") && is("head_sha", &sha);
+        let rest = is("branch", &first.spec.head_branch)
+            && is("event", payload::event_of(first))
+            && is("head_sha", &sha);
         Ok(status_fits && created && rest && is("actor", "octocat"))
     }
 }
