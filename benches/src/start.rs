@@ -27,7 +27,11 @@ pub struct Start {
 
 /// A delivery of a real size, of a job that nobody has heard of.
 pub fn queued(rig: &Rig, id: u64) -> Value {
-    let job = WorkflowJob::new(id, REPOSITORY, &LABELS).created_at(Timestamp::now()).queued();
+    // Of the installation that is there: for any other a token would be asked for in vain, each time.
+    let installation = rig.simulator.installation_id();
+    let job =
+        WorkflowJob::new(id, REPOSITORY, &LABELS).installation(installation).created_at(Timestamp::now());
+    let job = job.queued();
     Delivery::workflow_job(&format!("delivery-{id}"), &job, rig.secret()).request().event()
 }
 

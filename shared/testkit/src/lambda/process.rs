@@ -16,6 +16,8 @@ use super::record::Record;
 
 /// A signalled process stops in microseconds; this bounds the wait on a machine that has better things to do.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// So often a process that is to stop is looked at without a pause.
+const TURNS: u32 = 100;
 
 pub(crate) struct Process {
     child: Child,
@@ -52,9 +54,12 @@ impl Process {
     pub(crate) async fn freeze(&self) {
         self.signal(Signal::STOP);
         let start = Instant::now();
+        // Most often it takes some microseconds, and a timer counts in milliseconds.
+        let mut turns = 0..TURNS;
         while start.elapsed() < STOP_LIMIT {
             let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
             match waitid(WaitId::Pid(self.group), options) {
+                Ok(None) if turns.next().is_some() => tokio::task::yield_now().await,
                 Ok(None) => tokio::time::sleep(Duration::from_millis(1)).await,
                 // Stopped; or there is no such child any more, which its exit status will tell.
                 Ok(Some(_)) | Err(_) => return,
