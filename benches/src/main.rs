@@ -14,6 +14,7 @@ mod counts;
 mod document;
 mod figures;
 mod measure;
+mod overload;
 mod processors;
 mod report;
 mod rig;
@@ -52,6 +53,7 @@ struct Args {
 enum What {
     Starts,
     Warm,
+    Overload,
     Jobs,
     Sweeps,
     Burst,
@@ -84,6 +86,7 @@ impl Error {
 const STARTS: usize = 25;
 const EVENTS: usize = 5_000;
 const WAITING: u16 = 5_000;
+const FLOOD: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -140,7 +143,7 @@ async fn run(args: Args) -> Result<(), Error> {
             "--out writes what all of it showed: leave --quick and --only away".to_owned(),
         ));
     }
-    let timed = [What::Starts, What::Warm];
+    let timed = [What::Starts, What::Warm, What::Overload];
     if args.quick && args.only.iter().any(|what| timed.contains(what)) {
         return Err(Error::Set("--quick counts, and does not time".to_owned()));
     }
@@ -155,6 +158,10 @@ async fn run(args: Args) -> Result<(), Error> {
     }
     if asks(What::Warm) {
         report.warm = warm(&programs).await?;
+    }
+    if asks(What::Overload) {
+        eprintln!("a flood of forged requests for {} s …", FLOOD.as_secs());
+        report.overload = Some(overload::overload(&programs, FLOOD).await?);
     }
     if counts(What::Jobs) {
         (report.jobs, report.lab) = jobs(&programs, &sizes).await?;

@@ -8,6 +8,7 @@ use crate::calls::Calls;
 use crate::counts::Cost;
 use crate::figures;
 use crate::measure::{mebibytes, ratio, shown};
+use crate::overload::Overload;
 use crate::rig::Cloud;
 use crate::start::Start;
 use crate::sweeps::Sweep;
@@ -19,6 +20,7 @@ pub struct Report {
     /// The webhook's function, and a function that does nothing.
     pub starts: Option<[Start; 2]>,
     pub warm: Vec<Warm>,
+    pub overload: Option<Overload>,
     pub jobs: Vec<Cost>,
     /// A job in a pool on Proxmox.
     pub lab: Option<Cost>,
@@ -33,6 +35,7 @@ impl Report {
             self.figures(),
             self.starts_table(),
             self.warm_table(),
+            self.overload_table(),
             self.jobs_table(),
             self.sweeps_table(),
             self.burst_table(),
@@ -100,6 +103,26 @@ impl Report {
             ],
             rows,
         )
+    }
+
+    /// A flood of forged requests.
+    pub fn overload_table(&self) -> String {
+        let Some(flood) = &self.overload else { return String::new() };
+        let times = |p50, p99| format!("{}, {}", shown(p50), shown(p99));
+        let rows = [
+            ("forged requests", format!("{} in {}", flood.forged, shown(flood.lasted))),
+            ("of these a second", format!("{:.0}", flood.rate)),
+            ("time to their answer (401), p50 and p99", times(flood.forged_p50, flood.forged_p99)),
+            ("processor time of each", shown(flood.cpu)),
+            ("requests that they led to, to the table, GitHub or a cloud", flood.led_to.to_string()),
+            ("lines in the log for each", format!("{:.2}", flood.lines)),
+            ("good events among them, ten a second", flood.good.to_string()),
+            ("time to their answer (202), p50 and p99", times(flood.good_p50, flood.good_p99)),
+            ("VMs made for them", flood.made.to_string()),
+            ("resident at most, after a sixth of the time", mebibytes(flood.memory_early)),
+            ("resident at most, at the end", mebibytes(flood.memory)),
+        ];
+        table(&["one environment", ""], rows.map(|(what, value)| [what.to_owned(), value]))
     }
 
     /// What a job costs.

@@ -14,6 +14,7 @@ use sha2::Sha256;
 
 use crate::events::{Follow, Receipt};
 use crate::mayfly::Mayfly;
+use crate::quiet::Quiet;
 use crate::secret::{Again, Secret, SecretError, SecretSource, Secrets};
 
 /// The largest body that is taken; `workflow_job` bodies are some 10–30 KB.
@@ -70,6 +71,7 @@ pub struct Gate {
     fetcher: Secrets,
     known: RwLock<Arc<[Secret]>>,
     again: Mutex<Again>,
+    refusals: Quiet,
 }
 
 /// An answer waits no longer for the secrets to be read again.
@@ -80,7 +82,7 @@ impl Gate {
     pub async fn open(config: &crate::config::GitHubConfig) -> Result<Self, SecretError> {
         let (sources, fetcher) = (config.webhook_secrets.clone(), Secrets::default());
         let known = RwLock::new(fetch(&fetcher, &sources).await?);
-        Ok(Self { sources, fetcher, known, again: Mutex::default() })
+        Ok(Self { sources, fetcher, known, again: Mutex::default(), refusals: Quiet::default() })
     }
 
     /// Whether one of the secrets signed the body. Where none did they are read again, once in a while: one may have been
@@ -197,7 +199,10 @@ impl Mayfly {
             return (Answer::error(413, format_args!("the body has more than {BODY_MOST} bytes")), None);
         }
         if !gate.admits(request.signature, request.body).await {
-            tracing::warn!(delivery, "signature missing or wrong");
+            if let Some(hidden) = gate.refusals.next() {
+                let untold = (hidden > 0).then_some(hidden);
+                tracing::warn!(delivery, untold, "signature missing or wrong");
+            }
             return (Answer::error(401, "X-Hub-Signature-256 is missing or wrong"), None);
         }
         match request.event {
@@ -249,7 +254,13 @@ mod tests {
     fn gate(secrets: &[&str]) -> Gate {
         let known: Arc<[Secret]> = secrets.iter().copied().map(Secret::new).collect();
         let sources = vec![SecretSource::Env("MAYFLY_TEST_NOT_SET".to_owned())];
-        Gate { sources, fetcher: Secrets::default(), known: RwLock::new(known), again: Mutex::default() }
+        Gate {
+            sources,
+            fetcher: Secrets::default(),
+            known: RwLock::new(known),
+            again: Mutex::default(),
+            refusals: Quiet::default(),
+        }
     }
 
     /// GitHub's own example, from its documentation "Validating webhook deliveries".

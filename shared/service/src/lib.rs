@@ -33,6 +33,7 @@ mod page;
 mod past;
 pub mod provider;
 pub mod provision;
+mod quiet;
 mod random;
 mod removal;
 pub mod secret;

@@ -20,6 +20,7 @@ mod lost;
 mod metrics;
 mod notices;
 mod orphans;
+mod overload;
 mod plot;
 mod replay;
 mod sights;
