@@ -25,9 +25,9 @@ done
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-places=("$work/one" "$work/a second place, of another length")
+places=("$work/one" "$work/a/second-place-of-another-length")
 for place in "${places[@]}"; do
-  mkdir "$place"
+  mkdir -p "$place"
   git -C "$root" archive HEAD | tar -x -C "$place"
 done
 
