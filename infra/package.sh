@@ -4,7 +4,10 @@
 #
 # The same sources are to make the same zips wherever they lie: no time of day, no owner, and no path of this machine is in them.
 # What the digests depend on besides: Rust's version, which nothing here fixes; flags of yours; and for the zip, not the binary, the
-# zlib that Python was built with, so both digests are said. Two folders of one machine gave the same; two machines have not been compared yet.
+# zlib that Python was built with, so both digests are said. Two folders of one machine gave the same (reproduce.sh compares them); two machines have
+# not been compared yet.
+#
+# Beside each zip lies what is in it, `bootstrap.cdx.json`: see sbom.py.
 #
 #   infra/package.sh             arm64, as infra's examples take them: target/lambda/{webhook,sweeper}/bootstrap.zip
 #   infra/package.sh x86-64      the other kind, in target/lambda-x86-64
@@ -65,4 +68,5 @@ print(f"{folder / 'bootstrap'}: sha256 {hashlib.sha256(binary).hexdigest()}; zli
 if len(zipped) >= 10 * mib:
     sys.exit(f"{target} is 10 MiB or more: Lambda starts slower with each of them")
 PACK
+  python3 infra/sbom.py "$function" "$triple" "$out/$function/bootstrap.cdx.json" "$out/$function/bootstrap"
 done

@@ -22,6 +22,7 @@ step "tools"
 mkdir -p "$cache"
 environment tools requirements.txt
 environment checkov requirements-checkov.txt
+environment sbom requirements-sbom.txt
 for age in oldest newest; do
   cmp -s "$here/bindings-$age.txt" "$cache/$age/requirements.txt" && continue
   rm -rf "${cache:?}/$age"
@@ -50,8 +51,12 @@ step "the table, against the code that makes it"
 step "alarms and dashboard, against the log lines in the code"
 "$python" "$here/logs.py"
 
-step "the functions' zips"
+step "the functions' zips, and what is in them"
 "$python" "$here/package.py"
+"$cache/sbom/bin/python" "$here/sbom_test.py"
+
+step "GitHub's workflows, and that Cargo.lock is what is built"
+"$python" "$here/workflows.py"
 
 step "the tables in the READMEs"
 "$python" "$here/docs.py" "$@"

@@ -35,6 +35,7 @@ pub use world::github::runners::Scope;
 pub use world::github::{Delivery, HookOwner};
 pub use world::history::{Happening, HappeningKind};
 pub use world::ids::{DeliveryId, JobId, RunnerId, VmId};
+pub use world::intruder::{Found, Mischief};
 pub use world::jobs::{Conclusion, JobSpec, JobState, JobStatus};
 pub use world::lab::{GuestOs, Lab, Node, Storage, Template};
 pub use world::people::BusyRunner;

@@ -100,14 +100,14 @@ async fn a_job_on_a_clone_and_nothing_of_its_way_is_unpublished() {
     }
     let write = format!("{vm}/agent/file-write");
     let file = "/var/lib/mayfly/jit-config";
-    for (file, content) in
-        [(file.to_owned(), config.as_str()), (format!("{file}.ready"), "max-lifetime=3600\n")]
-    {
-        let fields = [("file", file.as_str()), ("content", content)];
-        assert_eq!(client.call(Method::POST, &write, &fields).await.0, 200);
-    }
+    let fields = [("file", file), ("content", config.as_str())];
+    assert_eq!(client.call(Method::POST, &write, &fields).await.0, 200);
+    // As long as the guest waits for the second file: then it takes both away.
     let read = client.call(Method::GET, &format!("{vm}/agent/file-read"), &[("file", file)]).await;
     assert_eq!(read.1["data"]["content"], config);
+    let ready = format!("{file}.ready");
+    let fields = [("file", ready.as_str()), ("content", "max-lifetime=3600\n")];
+    assert_eq!(client.call(Method::POST, &write, &fields).await.0, 200);
     read_everything(&client, vm).await;
     let ended = client.simulator.until(SOON, |world| world.job_state(job).unwrap().status() == "completed");
     ended.await.unwrap();

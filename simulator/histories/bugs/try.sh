@@ -31,7 +31,7 @@ for name; do
   name=${name%.patch}
   git -C "$copy" checkout --quiet .
   git -C "$copy" apply "$PWD/$name.patch"
-  (cd "$copy" && cargo build --quiet --profile histories -p histories)
+  (cd "$copy" && cargo build --quiet --locked --profile histories -p histories)
   if told=$("$CARGO_TARGET_DIR/histories/histories" --seeds "$most" --shrink 0 2>/dev/null); then
     printf '| %s | not caught | | %s | |\n' "$name" "$most"
     missed=1

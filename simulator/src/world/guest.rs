@@ -36,12 +36,16 @@ pub(crate) struct Inside {
     pub guest: Guest,
     /// The runner that it started, also after that is gone.
     pub runner: Option<RunnerId>,
+    /// What it started that with: the runner keeps it in its folder.
+    pub config: Option<String>,
+    /// Whether somebody in there has seen to it that nothing in there powers it off.
+    pub is_kept_on: bool,
 }
 
 impl Inside {
     /// Nothing runs yet.
     pub fn off() -> Self {
-        Self { guest: Guest::Down, runner: None }
+        Self { guest: Guest::Down, runner: None, config: None, is_kept_on: false }
     }
 }
 
@@ -104,6 +108,7 @@ impl World {
         match runner {
             Some(runner) => {
                 inside.guest = Guest::Registering(runner);
+                inside.config = Some(config);
                 self.timeline.at(after(now, takes), Due::RunnerConnects(id));
             }
             // What GitHub does not know (any more) makes the runner give up.
@@ -113,22 +118,34 @@ impl World {
 
     pub(crate) fn runner_connects(&mut self, now: Timestamp, id: VmId) {
         let Some(Guest::Registering(runner_id)) = self.inside(id).map(|inside| inside.guest) else { return };
-        let Some(runner) = self.github.runners.get_mut(&runner_id).filter(|runner| !runner.started) else {
+        // As the guest's script does, before anything of a job runs. What is in a VM's metadata stays there.
+        if let Some(vm) = self.proxmox.vms.get_mut(&id) {
+            vm.delete_jit_config();
+        }
+        if !self.connect(now, id, runner_id) {
             self.guest_is_done(now, id);
             return;
-        };
-        runner.connected = true;
-        runner.started = true;
-        runner.online = true;
-        runner.vm = Some(id);
-        let text = format!("runner {} is online", runner.name);
+        }
         if let Some(inside) = self.inside_mut(id) {
             inside.guest = Guest::Serving;
             inside.runner = Some(runner_id);
         }
-        self.github.idle.insert(runner_id);
-        self.note(now, HappeningKind::RunnerOnline, text);
         self.match_runner(now, runner_id);
+    }
+
+    /// A runner is started in a VM, idle at first; false if GitHub knows it no more, or it was started before: a
+    /// configuration is good for one start.
+    pub(crate) fn connect(&mut self, now: Timestamp, id: VmId, runner: RunnerId) -> bool {
+        let known = self.github.runners.get_mut(&runner).filter(|runner| !runner.started);
+        let Some(known) = known else { return false };
+        known.connected = true;
+        known.started = true;
+        known.online = true;
+        known.vm = Some(id);
+        let text = format!("runner {} is online", known.name);
+        self.github.idle.insert(runner);
+        self.note(now, HappeningKind::RunnerOnline, text);
+        true
     }
 
     /// The runner exited: the guest powers off, unless it hangs.
@@ -136,7 +153,8 @@ impl World {
         let takes = self.rng.around(self.settings.timing.power_off, self.settings.timing.jitter);
         let Some(inside) = self.inside_mut(id) else { return };
         inside.guest = Guest::Leaving;
-        if !self.faults.guests.hangs_after_job.strikes(&mut self.rng) {
+        let is_kept_on = inside.is_kept_on;
+        if !self.faults.guests.hangs_after_job.strikes(&mut self.rng) && !is_kept_on {
             self.timeline.at(after(now, takes), Due::VmStops(id));
         }
     }
@@ -184,12 +202,18 @@ impl GitHub {
         let files: Value = decode(config)?;
         let runner: Value = decode(files[".runner"].as_str()?)?;
         let credentials: Value = decode(files[".credentials"].as_str()?)?;
+        self.recognize(&runner, &credentials)
+    }
+
+    /// The same by what is in the configuration: who it says to be, and what it shows for that.
+    pub(crate) fn recognize(&self, runner: &Value, credentials: &Value) -> Option<RunnerId> {
         let id = RunnerId(runner["AgentId"].as_u64()?);
         let known = self.runners.get(&id)?;
         (credentials["Data"]["ClientId"] == known.secret.as_str()).then_some(id)
     }
 }
 
-fn decode(text: &str) -> Option<Value> {
+/// JSON in base64.
+pub(crate) fn decode(text: &str) -> Option<Value> {
     serde_json::from_slice(&STANDARD.decode(text).ok()?).ok()
 }

@@ -8,6 +8,7 @@ pub mod github;
 pub(crate) mod guest;
 pub mod history;
 pub mod ids;
+pub mod intruder;
 pub mod jobs;
 pub mod lab;
 pub mod people;

@@ -5,7 +5,7 @@ use mayfly_core::sweep::VmState;
 use mayfly_service::provider::Deletion;
 use mayfly_service::provider::proxmox::Reached;
 use mayfly_service::secret::Secret;
-use simulator::{Method, ViolationKind};
+use simulator::{Method, Timing, ViolationKind};
 
 use super::story::{GIB, JIT, LIFETIME, Story, advance_clone, at, hand_over, soon, vmid_of, wait_gone};
 
@@ -96,6 +96,11 @@ async fn a_vm_carries_its_name_its_marks_and_what_the_template_has() {
 
     let ready = format!("max-lifetime={}\n", LIFETIME.as_secs());
     let jit_config = story.jit_config(&name);
+    // The guest deletes both files when its runner is there, which now takes a while.
+    story.with(|world, _| {
+        let timing = world.settings().timing.clone();
+        world.set_timing(Timing { registration: LIFETIME, ..timing });
+    });
     hand_over(&story.lab, &place, &jit_config).await;
     story.with(|world, _| world.change_lab(|lab| _ = lab.privileges.insert("VM.GuestAgent.FileRead".into())));
     let read = |file: &str| {

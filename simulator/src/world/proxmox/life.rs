@@ -49,8 +49,9 @@ impl World {
     /// The guest's timer powers it off, whatever runs.
     pub(crate) fn lab_vm_expires(&mut self, now: Timestamp, id: VmId) {
         let is_up = self.guest_state(id) != Guest::Down;
+        let is_kept_on = self.inside(id).is_some_and(|inside| inside.is_kept_on);
         let Some(vm) = self.proxmox.vms.get(&id) else { return };
-        if !vm.is_running() || !is_up || vm.expires.is_none_or(|end| now < end) {
+        if !vm.is_running() || !is_up || is_kept_on || vm.expires.is_none_or(|end| now < end) {
             return;
         }
         let takes = self.around(self.settings.timing.power_off);

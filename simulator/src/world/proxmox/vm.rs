@@ -253,6 +253,11 @@ impl LabVm {
         Some(self.files.get(self.os.jit_config_path()).cloned().unwrap_or_default())
     }
 
+    pub fn delete_jit_config(&mut self) {
+        self.files.remove(self.os.jit_config_path());
+        self.files.remove(&self.ready_path());
+    }
+
     pub fn status(&self) -> &'static str {
         match (self.lock, self.power) {
             (Some(lock), _) => lock.name(),
