@@ -30,6 +30,7 @@ mod refusal;
 mod register;
 mod repositories;
 mod runners;
+mod said;
 
 pub use app::{NewApp, PointedWebhook, app_of_manifest};
 use auth::Auth;
@@ -77,6 +78,8 @@ pub enum GitHubError {
 
 /// GitHub's pages have at most so many entries (`per_page`).
 const PAGE: usize = 100;
+/// What is kept of a runner's or a group's name, in characters: a runner's has at most 64.
+const NAME_LONGEST: usize = 100;
 
 /// The client. Cheap to make: its connection, keys and tokens come when they are first needed.
 #[derive(Debug)]
