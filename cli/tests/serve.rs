@@ -3,8 +3,9 @@
 
 mod common;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use mayfly_testkit::delivery::{Delivery, WorkflowJob};
 use mayfly_testkit::secrets::Canaries;
@@ -110,6 +111,31 @@ async fn what_was_claimed_before_a_restart_is_claimed_after_it() {
     canaries.add("service account", &simulator.service_account_json());
     canaries.assert_absent(&[("log", &place.log())]);
     assert!(!place.log().contains('\u{1b}'), "escape codes in a file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_takes_fifteen_seconds_and_thirty_two_mebibytes_and_no_more() {
+    let place = Place::alone();
+    let serving = place.serve();
+    let address = serving.url.trim_start_matches("http://");
+    let began = Instant::now();
+    let mut slow = TcpStream::connect(address).unwrap();
+    slow.write_all(b"POST /webhook HTTP/1.1\r\nContent-Length: 100\r\n\r\nonly this").unwrap();
+
+    let mut endless = TcpStream::connect(address).unwrap();
+    endless.write_all(b"POST /webhook HTTP/1.1\r\nContent-Length: 1000000000000\r\n\r\n").unwrap();
+    let (part, mut sent) = (vec![b' '; MIB], 0);
+    while sent < 200 && endless.write_all(&part).is_ok() {
+        sent += 1;
+    }
+    // And what both sides' buffers hold.
+    assert!((32..80).contains(&sent), "{sent} MiB were taken");
+
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 408");
+    assert!((14..20).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert_eq!(serving.stop().await.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,8 @@ use tokio::task::JoinSet;
 pub const MADE: &str = "/made";
 /// A browser has so long to send a request.
 const HEAD_LONGEST: Duration = Duration::from_secs(15);
+/// What a request's head may hold, the code that GitHub gave the browser included.
+const HEAD_MOST: usize = 16 << 10;
 /// So many connections are open at a time.
 const CONNECTIONS_MOST: usize = 16;
 
@@ -58,7 +60,10 @@ pub async fn serve(listener: &TcpListener, site: Arc<Site>, connections: &mut Jo
                 async move { Ok::<_, Infallible>(site.answer(&request, at).await) }
             });
             let mut http = http1::Builder::new();
-            http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(HEAD_LONGEST);
+            http.keep_alive(false)
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_LONGEST)
+                .max_buf_size(HEAD_MOST);
             // A browser that goes away is none of ours to tell of.
             _ = http.serve_connection(TokioIo::new(stream), answer).await;
         });
@@ -152,4 +157,44 @@ fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// What is answered to a request whose head begins so.
+    async fn answered(head: &[u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (codes, _coming) = mpsc::channel(1);
+        let [action, manifest, path, state] =
+            ["https://github.com", "{}", "/secret", "state"].map(str::to_owned);
+        let site = Arc::new(Site { action, manifest, path, state, codes });
+        tokio::spawn(async move { serve(&listener, site, &mut JoinSet::new()).await });
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // What is too long is not read to its end.
+        let _ = stream.write_all(head).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_head_of_the_pages_has_sixteen_kib_and_no_more() {
+        let head = |length: usize| format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "p".repeat(length));
+        assert!(answered(head(15 << 10).as_bytes()).await.starts_with("HTTP/1.1 421"));
+        assert!(answered(head(17 << 10).as_bytes()).await.starts_with("HTTP/1.1 431"));
+    }
+
+    /// Time goes on as soon as everybody waits.
+    #[tokio::test(start_paused = true)]
+    async fn a_browser_has_fifteen_seconds_for_its_request() {
+        let began = tokio::time::Instant::now();
+        answered(b"GET /secr").await;
+        assert!((15..17).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    }
 }

@@ -74,6 +74,11 @@ impl Change {
     }
 }
 
+/// A job's name, of which no more is kept; empty where it has none.
+pub fn job_name(text: Option<String>) -> String {
+    word(text).unwrap_or_default()
+}
+
 fn word(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty()).map(|text| brief(&text, WORD_LONGEST))
 }
@@ -115,7 +120,7 @@ struct Job {
     run_id: Option<u64>,
     status: Option<String>,
     conclusion: Option<String>,
-    labels: Vec<String>,
+    labels: Labels,
     runner_name: Option<String>,
     created_at: Option<String>,
     started_at: Option<String>,
@@ -152,16 +157,17 @@ pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
     Ok(Parsed::Job(Box::new(JobEvent {
         change: change(&body.action, job.status.as_deref(), job.runner_name, job.conclusion),
         job: JobId(job.id),
-        name: job.name.unwrap_or_default(),
+        name: job_name(job.name),
         repository: full_name,
         visibility: Visibility::of(visibility.as_deref(), private),
         run: job.run_id.map(RunId),
-        labels: Labels::new(job.labels),
+        labels: job.labels,
         // A time that cannot be read only costs the job its place in the queue, so it is no reason to lose the job.
         created_at: job.created_at.and_then(|text| text.parse().ok()),
         started_at: job.started_at.and_then(|text| text.parse().ok()),
         installation: body.installation.map(|part| InstallationId(part.id)),
-        enterprise: body.enterprise.and_then(|part| part.slug),
+        // One that is cut short has a sign that no slug has: it is still another's.
+        enterprise: body.enterprise.and_then(|part| part.slug).map(|slug| brief(&slug, WORD_LONGEST)),
     })))
 }
 
@@ -288,6 +294,52 @@ mod tests {
             panic!("{:?}", event.change)
         };
         assert!([runner, conclusion].iter().all(|text| text.chars().count() == 100 && !text.contains('\n')));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_job_does_not_grow_with_what_was_sent() {
+        let long = "x\n".repeat(10_000);
+        let body = json!({
+            "action": "queued",
+            "workflow_job": {"id": 1, "labels": ["GPU"], "name": long, "created_at": long, "started_at": long},
+            "repository": {"full_name": "shader-slang/slang"},
+            "enterprise": {"slug": long},
+        });
+        let Parsed::Job(event) = parse(body.to_string().as_bytes()).unwrap() else {
+            panic!("another action")
+        };
+        assert!(event.name.chars().count() <= 100 && event.created_at.is_none(), "{}", event.name);
+        // Still one that is named, and nobody's.
+        let slug = event.enterprise.unwrap();
+        assert!(slug.chars().count() <= 100 && crate::ids::Account::new(slug.clone()).is_err(), "{slug}");
+    }
+
+    #[test]
+    fn labels_without_end_are_cut_to_more_than_any_runner_has() {
+        let many: Vec<String> = (0..100_000).map(|number| number.to_string()).collect();
+        let same_and_one = [vec!["GPU".to_owned(); 100_000], vec!["Linux".to_owned()]].concat();
+        let long = vec!["x".repeat(900_000)];
+        for (labels, kept) in [(many, 100), (same_and_one, 2), (long, 1)] {
+            let event = parsed("queued", json!({"labels": labels}));
+            assert_eq!(event.labels.len(), kept);
+            assert!(event.labels.as_slice().iter().all(|label| label.len() <= 300));
+            assert!(!Labels::new(["GPU"]).cover(&event.labels));
+        }
+    }
+
+    /// serde_json goes 128 levels down, and passes over what nobody asked for without going down at all.
+    #[test]
+    fn what_is_nested_without_end_is_passed_over_or_refused() {
+        let deep = format!("{}{}", "[".repeat(400_000), "]".repeat(400_000));
+        let body = |labels: &str, more: &str| {
+            format!(
+                "{{\"action\":\"queued\",\"workflow_job\":{{\"id\":1,\"labels\":{labels}}},\
+                 \"repository\":{{\"full_name\":\"a/b\"}},\"more\":{more}}}"
+            )
+        };
+        assert!(matches!(parse(body("[]", &deep).as_bytes()), Ok(Parsed::Job(_))));
+        assert!(parse(body(&deep, "0").as_bytes()).is_err());
+        assert!(parse(deep.as_bytes()).is_err());
     }
 
     #[test]

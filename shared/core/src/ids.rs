@@ -84,17 +84,31 @@ fn shaped(value: &str, first: fn(u8) -> bool, rest: fn(u8) -> bool, most: usize)
         && bytes.iter().all(|byte| rest(*byte))
 }
 
+/// With a pool's name and the rest, 54 characters of the 63 that a GCP instance's name may have.
+const DEPLOYMENT_LONGEST: usize = 15;
+/// The other part of the same sum.
+const POOL_LONGEST: usize = 20;
+/// It stands in the keys of the table and in lines of logs.
+const PROVIDER_LONGEST: usize = 40;
+/// GitHub's own limit of a repository's name; logins and slugs are shorter.
+const ACCOUNT_LONGEST: usize = 100;
+/// GCP's own limit of a resource's name; the longest zone has 25 characters.
+const ZONE_LONGEST: usize = 63;
+
 name!(
     /// The name of one Mayfly deployment, stamped on every VM, so that two deployments never touch each other's.
     Deployment,
     "a deployment name: a lower-case letter, then up to 14 lower-case letters or digits, no hyphen",
-    |value| shaped(value, |byte| byte.is_ascii_lowercase(), lower_alnum, 15)
+    |value| shaped(value, |byte| byte.is_ascii_lowercase(), lower_alnum, DEPLOYMENT_LONGEST)
 );
 name!(
     /// The name of a pool.
     PoolName,
     "a pool name: a lower-case letter, then up to 19 lower-case letters, digits or hyphens",
-    |value| shaped(value, |byte| byte.is_ascii_lowercase(), |byte| lower_alnum(byte) || byte == b'-', 20)
+    |value| {
+        let fine = |byte: u8| lower_alnum(byte) || byte == b'-';
+        shaped(value, |byte| byte.is_ascii_lowercase(), fine, POOL_LONGEST)
+    }
 );
 name!(
     /// The user's own name for a provider, the key of its table in the configuration.
@@ -102,7 +116,7 @@ name!(
     "a provider name: letters, digits, `-` or `_`, at most 40",
     |value| {
         let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        shaped(value, fine, fine, 40)
+        shaped(value, fine, fine, PROVIDER_LONGEST)
     }
 );
 name!(
@@ -111,7 +125,7 @@ name!(
     "a GCP zone, such as `us-east1-c`",
     |value| {
         let parts: Vec<&str> = value.split('-').collect();
-        matches!(parts.as_slice(), [area, place, letter]
+        value.len() <= ZONE_LONGEST && matches!(parts.as_slice(), [area, place, letter]
             if area.bytes().all(|byte| byte.is_ascii_lowercase()) && !area.is_empty()
                 && place.bytes().all(lower_alnum)
                 && place.bytes().last().is_some_and(|byte| byte.is_ascii_digit())
@@ -126,7 +140,7 @@ name!(
     |value| {
         let fine = |part: &str| {
             !part.is_empty()
-                && part.len() <= 100
+                && part.len() <= ACCOUNT_LONGEST
                 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         };
         value.split_once('/').is_some_and(|(owner, name)| fine(owner) && fine(name))
@@ -138,7 +152,7 @@ name!(
     "an account name: letters, digits, hyphens or underscores, at most 100",
     |value| {
         let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        shaped(value, fine, fine, 100)
+        shaped(value, fine, fine, ACCOUNT_LONGEST)
     }
 );
 name!(
@@ -288,6 +302,24 @@ mod tests {
     fn names_outside_their_rule_are_refused() {
         for wrong in ["", "Prod", "my-prod", "1prod", "averyveryverylong"] {
             assert!(Deployment::new(wrong).is_err(), "{wrong}");
+        }
+        let long = |letter: &str, length: usize| letter.repeat(length);
+        for (length, fits) in [(15, true), (16, false)] {
+            assert_eq!(Deployment::new(long("d", length)).is_ok(), fits);
+        }
+        for (length, fits) in [(20, true), (21, false)] {
+            assert_eq!(PoolName::new(long("p", length)).is_ok(), fits);
+        }
+        for (length, fits) in [(40, true), (41, false)] {
+            assert_eq!(ProviderName::new(long("p", length)).is_ok(), fits);
+        }
+        for (length, fits) in [(100, true), (101, false)] {
+            assert_eq!(Account::new(long("a", length)).is_ok(), fits);
+            assert_eq!(Repository::new(format!("{}/r", long("a", length))).is_ok(), fits);
+            assert_eq!(Repository::new(format!("a/{}", long("r", length))).is_ok(), fits);
+        }
+        for (length, fits) in [(63, true), (64, false)] {
+            assert_eq!(Zone::new(format!("{}-east1-c", long("u", length - 8))).is_ok(), fits);
         }
         for wrong in ["us-east1", "us-east1-c-d", "US-east1-c", "us-east-c", "us-east1-", "us-east1-cc"] {
             assert!(Zone::new(wrong).is_err(), "{wrong}");

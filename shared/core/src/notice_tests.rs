@@ -167,3 +167,17 @@ fn nothing_that_is_said_at_the_end_marks_a_commit_as_failed() {
         assert!(ending.words(at(0)).summary.starts_with("The job waited since 2027-01-15 08:00:00 UTC; "));
     }
 }
+
+#[test]
+fn a_title_is_no_longer_than_a_line_however_much_is_configured() {
+    let mut wide = pool("linux", &["Linux"]);
+    for number in 0..50 {
+        let mut placement = wide.placements[0].clone();
+        if let PlacementKind::Gcp(gcp) = &mut placement.kind {
+            gcp.instance_template = format!("{}{number}", "t".repeat(60));
+        }
+        wide.placements.push(placement);
+    }
+    let words = words_of(&wide, Cause::CoolingDown, Some(at(940)), &[]);
+    assert_eq!(words.title.chars().count(), 240);
+}

@@ -250,7 +250,7 @@ impl RepositoryPattern {
     /// Takes the pattern; `None` when it is empty or holds what no repository's name can.
     pub fn new(pattern: &str) -> Option<Self> {
         let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*/".contains(&byte);
-        let shaped = !pattern.is_empty() && pattern.len() <= 200 && pattern.bytes().all(fine);
+        let shaped = !pattern.is_empty() && pattern.len() <= PATTERN_LONGEST && pattern.bytes().all(fine);
         (shaped && pattern.matches('/').count() <= 1).then(|| Self(pattern.to_lowercase()))
     }
 
@@ -271,6 +271,9 @@ impl RepositoryPattern {
         glob(&self.0, &text.to_lowercase())
     }
 }
+
+/// As long as the longest `owner/name`.
+const PATTERN_LONGEST: usize = 201;
 
 /// `*` matches any text, everything else itself; linear in pattern × text.
 fn glob(pattern: &str, text: &str) -> bool {

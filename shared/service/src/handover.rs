@@ -309,3 +309,22 @@ fn pick(free: &[SlotIndex]) -> Option<SlotIndex> {
     let count = u64::try_from(free.len()).ok().filter(|count| *count > 0)?;
     free.get(usize::try_from(crate::random::bits() % count).ok()?).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_github_does_not_know_is_over_when_no_job_waits_for_so_long() {
+        let queued_at = Timestamp::UNIX_EPOCH;
+        let waiting = Waiting {
+            queued_at,
+            job: JobId(1),
+            repository: mayfly_core::ids::Repository::new("shader-slang/slang").unwrap(),
+            installation: None,
+        };
+        let day = Duration::from_secs(24 * 3600);
+        assert!(is_forgotten(&waiting, later(queued_at, day)));
+        assert!(!is_forgotten(&waiting, later(queued_at, day - Duration::from_secs(1))));
+    }
+}

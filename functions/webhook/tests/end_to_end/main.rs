@@ -30,5 +30,6 @@ mod sources;
 mod stage;
 mod stories;
 mod storm;
+mod strangers;
 mod surplus;
 mod warm;

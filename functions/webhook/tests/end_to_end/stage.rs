@@ -142,6 +142,11 @@ impl Stage {
         self.simulator.with(|world, _| world.calls_of(endpoint))
     }
 
+    /// How many requests the world was sent so far, by whomever.
+    pub fn requests(&self) -> usize {
+        std::fs::read_to_string(self.folder.path().join("wire.jsonl")).unwrap_or_default().lines().count()
+    }
+
     /// One sweep; its report.
     pub async fn sweep(&self) -> Value {
         self.sweep_by(&self.sweepers[0]).await

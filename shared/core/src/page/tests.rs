@@ -222,3 +222,16 @@ fn the_month_is_the_one_of_the_page() {
     assert!(render(&page).contains("<dt>November so far</dt>"));
     assert_eq!(month(now), "2026-11");
 }
+
+#[test]
+fn a_hundred_troubles_make_no_larger_page_than_forty() {
+    let with = |count: usize| {
+        let mut page = page(4, vec![], 0, PoolState::default(), vec![]);
+        page.overview.pools[0].unread = (0..count).map(|number| format!("item {number}")).collect();
+        render(&page)
+    };
+    let html = with(100);
+    assert_eq!(html.matches("not read: item").count(), 40);
+    assert!(html.contains("… and 60 more"), "{html}");
+    assert_well_formed(&html);
+}

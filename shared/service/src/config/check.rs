@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mayfly_core::audience::{Audience, Forks, Repositories};
 use mayfly_core::ids::{Account, Deployment, InvalidName, PoolName, ProviderName, Repository, Zone};
-use mayfly_core::labels::Labels;
+use mayfly_core::labels::{LABEL_LONGEST, LABELS_MOST, Labels};
 use mayfly_core::policy::{
     GcpPlacement, Placement, PlacementKind, Platform, Policy, Pool, ProxmoxPlacement, RepositoryPattern,
     Scope, Timing,
@@ -21,10 +21,10 @@ use super::{
 
 /// The most slots a pool can have: their numbers have four digits in a runner's name.
 const MAX_RUNNERS_MOST: i64 = 9_999;
-/// GitHub takes at most so many labels for a runner (`labels` of `generate-jitconfig`).
-const LABELS_MOST: usize = 100;
-/// GitHub's own limit of a label's length.
-const LABEL_LENGTH_MOST: usize = 256;
+/// DynamoDB's own limit of a table's name.
+const TABLE_NAME_LONGEST: usize = 255;
+/// Each pool takes some 250 bytes of the sweep's memory, an item of at most 400 KB, and a query of each sweep.
+const POOLS_MOST: usize = 1_000;
 
 type Providers = BTreeMap<ProviderName, ProviderConfig>;
 
@@ -33,6 +33,9 @@ pub(super) fn config(file: file::File) -> Result<Config, Wrong> {
     let providers = providers(file.providers)?;
     if file.pools.is_empty() {
         return Err(wrong("pools", Vec::<String>::new(), "at least one [[pools]] is needed"));
+    }
+    if file.pools.len() > POOLS_MOST {
+        return Err(wrong("pools", file.pools.len(), format!("must be at most {POOLS_MOST}")));
     }
     let mut pools: Vec<Pool> = Vec::new();
     for (place, raw) in file.pools.into_iter().enumerate() {
@@ -44,7 +47,7 @@ pub(super) fn config(file: file::File) -> Result<Config, Wrong> {
     let timing = timing(file.timing)?;
     let table = file.store.table;
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if !(3..=255).contains(&table.len()) || !table.bytes().all(fine) {
+    if !(3..=TABLE_NAME_LONGEST).contains(&table.len()) || !table.bytes().all(fine) {
         let rule = "a DynamoDB table name: 3 to 255 letters, digits, `-`, `_` or `.`";
         return Err(wrong("store.table", table, rule));
     }
@@ -270,13 +273,17 @@ fn scope(
 
 fn labels(key: &str, raw: Vec<String>) -> Result<Labels, Wrong> {
     let fine = |label: &String| {
-        !label.trim().is_empty() && label.len() <= LABEL_LENGTH_MOST && !label.contains([',', '\n', '\r'])
+        !label.trim().is_empty() && label.len() <= LABEL_LONGEST && !label.contains([',', '\n', '\r'])
     };
     if let Some(label) = raw.iter().find(|label| !fine(label)) {
-        return Err(wrong(key, label, "a label is 1 to 256 characters, without commas or line ends"));
+        return Err(wrong(
+            key,
+            label,
+            format!("a label is 1 to {LABEL_LONGEST} characters, without commas or line ends"),
+        ));
     }
     let labels = Labels::new(raw);
-    if labels.is_empty() || labels.len() > LABELS_MOST {
+    if labels.is_empty() || labels.is_beyond() {
         return Err(wrong(key, labels.as_slice(), format!("must be 1 to {LABELS_MOST} labels")));
     }
     Ok(labels)

@@ -198,6 +198,37 @@ fn forks_of_public_repositories_are_refused_unless_a_pool_says_otherwise() {
 }
 
 #[test]
+fn a_thousand_pools_are_taken_and_no_more() {
+    let pool = |number: usize| {
+        SECOND_POOL
+            .replace("\"other\"", &format!("\"p{number}\""))
+            .replace("\"gpu\"", &format!("\"l{number}\""))
+    };
+    let with = |count: usize| format!("{EXAMPLE}{}", (1..count).map(pool).collect::<String>());
+    assert_eq!(Config::parse(&with(1_000)).unwrap().policy.pools.len(), 1_000);
+    let told = message(&with(1_001));
+    assert!(told.contains("`pools`") && told.contains("at most 1000"), "{told}");
+}
+
+#[test]
+fn labels_patterns_and_the_table_have_the_lengths_of_those_who_take_them() {
+    let labels = |count: usize| (0..count).map(|number| format!("\"l{number}\",")).collect::<String>();
+    for (from, to, fits) in [
+        ("\"self-hosted\", \"Linux\", \"GPU\"", labels(100), true),
+        ("\"self-hosted\", \"Linux\", \"GPU\"", labels(101), false),
+        ("\"GPU\"", format!("\"{}\"", "x".repeat(256)), true),
+        ("\"GPU\"", format!("\"{}\"", "x".repeat(257)), false),
+        ("\"mayfly-prod\"", format!("\"{}\"", "t".repeat(255)), true),
+        ("\"mayfly-prod\"", format!("\"{}\"", "t".repeat(256)), false),
+        ("\"slang-*\"]", format!("\"{}\"]", "x".repeat(201)), true),
+        ("\"slang-*\"]", format!("\"{}\"]", "x".repeat(202)), false),
+    ] {
+        let told = Config::parse(&with(from, &to));
+        assert_eq!(told.is_ok(), fits, "{told:?}");
+    }
+}
+
+#[test]
 fn a_secret_in_the_file_is_refused_and_not_shown() {
     let plain = message(&with("[{ ssm = \"/mayfly/webhook-secret\" }]", "[\"hunter2\"]"));
     assert!(plain.contains("webhook_secrets[0]") && plain.contains("{ env = \"NAME\" }"), "{plain}");

@@ -9,6 +9,9 @@ use reqwest::Url;
 pub const DURATION: &str = "a duration above zero, such as \"250ms\", \"90s\", \"10m\", \"6h\" or \"3d\"";
 pub(super) const ADDRESS: &str = "an https:// URL (http:// is taken for loopback addresses only)";
 
+/// A hundred years: beyond it is a slip of the finger, and arithmetic with moments would end.
+const DURATION_LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
 /// `90s` and the like; `None` for anything else, zero included.
 pub fn duration(text: &str) -> Option<Duration> {
     let digits = text.len() - text.trim_start_matches(|sign: char| sign.is_ascii_digit()).len();
@@ -22,10 +25,8 @@ pub fn duration(text: &str) -> Option<Duration> {
         "d" => 24 * 3_600 * 1_000,
         _ => return None,
     };
-    // A hundred years: beyond it is a slip of the finger, and arithmetic with moments would end.
-    let most = Duration::from_secs(100 * 366 * 24 * 3600);
     let duration = Duration::from_millis(number.checked_mul(milliseconds)?);
-    (!duration.is_zero() && duration <= most).then_some(duration)
+    (!duration.is_zero() && duration <= DURATION_LONGEST).then_some(duration)
 }
 
 /// An address that a secret may be sent to: https, or http on this very machine.

@@ -8,7 +8,8 @@ use mayfly_core::ids::{Account, Repository};
 use mayfly_core::policy::Scope;
 use mayfly_core::sweep::{Attempt, Tells};
 use reqwest::Url;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use tokio::time::Instant;
 
 use super::http::{Answer, Call, NOT_FOUND, Said, Status, within};
@@ -102,12 +103,21 @@ impl HookConfig {
 #[derive(Deserialize)]
 struct DeliveryAnswer {
     id: u64,
+    #[serde(deserialize_with = "guid")]
     guid: String,
     delivered_at: Timestamp,
     status_code: i64,
     event: String,
     /// `null` for events without one.
     action: Option<String>,
+}
+
+/// A delivery's id has 36 characters. It becomes a key of the table, which takes 2 KB at most.
+const GUID_LONGEST: usize = 100;
+
+fn guid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let guid = String::deserialize(deserializer)?;
+    if guid.len() > GUID_LONGEST { Err(D::Error::custom("no delivery's id is that long")) } else { Ok(guid) }
 }
 
 impl GitHub {
@@ -183,9 +193,11 @@ impl GitHub {
                 listed.into_iter().filter(|each| each.config.is(url)).filter_map(|each| hook(each.id)),
             );
             if answer.next().is_none() {
-                break;
+                return Ok(hooks);
             }
         }
+        let most = HOOK_PAGES_MOST * PAGE;
+        tracing::warn!(owner = %scope, most, "an owner has more webhooks than are looked at: ours may be among the others");
         Ok(hooks)
     }
 

@@ -4,14 +4,15 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use mayfly_core::pace::Allowance;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, LINK, RETRY_AFTER, USER_AGENT};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, LINK, USER_AGENT};
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::allowance::{Allowances, number};
+use super::allowance::Allowances;
 use super::refusal::with_accepted;
+use super::said::{limit, message};
 use super::{GitHubError, Permission, link};
 use crate::secret::Secret;
 use crate::tally::Tally;
@@ -24,10 +25,10 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(250);
 /// A `retry-after` up to this is waited for; a longer one is the sweep's.
 const RETRY_AFTER_WAITED: Duration = Duration::from_secs(5);
-/// What GitHub's documentation asks for when a secondary limit comes without `retry-after`.
-const SECONDARY_LIMIT_PAUSE: Duration = Duration::from_secs(60);
 /// The largest answer that is read: a page of a hundred runners has some 60 KB.
 const ANSWER_MOST: usize = 4 << 20;
+/// A renamed organization or repository takes one, and may have been renamed again.
+const REDIRECTS_MOST: usize = 3;
 
 /// A request.
 #[derive(Debug)]
@@ -313,7 +314,7 @@ impl Http {
         }
         let built = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::limited(3))
+            .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MOST))
             .build()
             .map_err(|error| chain(&error))?;
         Ok(self.client.get_or_init(|| built))
@@ -363,31 +364,9 @@ fn typed(
     }
 }
 
-/// For how long GitHub asks to be left alone, if that is what it says.
-fn limit(status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Duration> {
-    let number = |name: &str| number(headers, name);
-    if let Some(seconds) = number(RETRY_AFTER.as_str()) {
-        return Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
-    }
-    if number("x-ratelimit-remaining") == Some(0) {
-        let reset = number("x-ratelimit-reset").unwrap_or(0);
-        let seconds = reset - crate::clock::wall().as_second();
-        return Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
-    }
-    let secondary = status == StatusCode::TOO_MANY_REQUESTS || message.to_lowercase().contains("rate limit");
-    secondary.then_some(SECONDARY_LIMIT_PAUSE)
-}
-
 /// Whether a body is JSON to its end, or there is none (204).
 fn is_whole(body: &[u8]) -> bool {
     body.is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
-}
-
-/// GitHub's `message`, in at most 300 characters.
-fn message(body: &[u8]) -> String {
-    let parsed: Option<Value> = serde_json::from_slice(body).ok();
-    let text = parsed.as_ref().and_then(|value| value.get("message")).and_then(Value::as_str);
-    text.map_or_else(|| "no message".to_owned(), |text| text.chars().take(300).collect())
 }
 
 /// An error with its sources; reqwest's own text says little. Its URL is left out.

@@ -1,7 +1,7 @@
 //! Workflow runs and jobs, as GitHub has them: for when an event may have been lost.
 
 use jiff::Timestamp;
-use mayfly_core::event::{Change, JobEvent};
+use mayfly_core::event::{Change, JobEvent, job_name};
 use mayfly_core::explain::JobAtGitHub;
 use mayfly_core::ids::{InstallationId, JobId, Repository, RunId};
 use mayfly_core::labels::Labels;
@@ -63,7 +63,7 @@ struct JobAnswer {
     run_id: Option<u64>,
     status: String,
     conclusion: Option<String>,
-    labels: Vec<String>,
+    labels: Labels,
     runner_name: Option<String>,
     name: Option<String>,
     created_at: Option<String>,
@@ -84,11 +84,11 @@ impl JobAnswer {
         JobEvent {
             change,
             job: JobId(self.id),
-            name: self.name.unwrap_or_default(),
+            name: job_name(self.name),
             repository: repository.clone(),
             visibility: None,
             run: self.run_id.map(RunId),
-            labels: Labels::new(self.labels),
+            labels: self.labels,
             created_at: self.created_at.and_then(|text| text.parse::<Timestamp>().ok()),
             started_at: self.started_at.and_then(|text| text.parse::<Timestamp>().ok()),
             installation,

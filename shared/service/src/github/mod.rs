@@ -31,6 +31,7 @@ mod register;
 mod repositories;
 mod runners;
 mod runs;
+mod said;
 
 pub use app::{NewApp, PointedWebhook, app_of_manifest};
 use auth::Auth;
@@ -79,6 +80,8 @@ pub enum GitHubError {
 
 /// GitHub's pages have at most so many entries (`per_page`).
 const PAGE: usize = 100;
+/// What is kept of a runner's or a group's name, in characters: a runner's has at most 64.
+const NAME_LONGEST: usize = 100;
 
 /// The client. Cheap to make: its connection, keys and tokens come when they are first needed.
 #[derive(Debug)]

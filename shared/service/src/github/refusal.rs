@@ -1,5 +1,6 @@
 //! What a refusal means, and what to do about it.
 
+use mayfly_core::brief::brief;
 use mayfly_core::policy::Scope;
 use reqwest::header::HeaderMap;
 
@@ -99,10 +100,11 @@ pub(super) fn not_the_app(error: GitHubError, forbidden: &str) -> GitHubError {
 /// A refusal's message with what GitHub says would do: an App's and a fine-grained token's permissions
 /// (`x-accepted-github-permissions`), or a classic token's scopes (`x-accepted-oauth-scopes`).
 pub(super) fn with_accepted(message: String, headers: &HeaderMap) -> String {
+    /// What is repeated of a header of GitHub's, in characters.
     const LENGTH_MOST: usize = 200;
     let told = |name: &str| {
         let text = headers.get(name)?.to_str().ok()?.trim();
-        (!text.is_empty()).then(|| text.chars().take(LENGTH_MOST).collect::<String>())
+        (!text.is_empty()).then(|| brief(text, LENGTH_MOST))
     };
     match (told("x-accepted-github-permissions"), told("x-accepted-oauth-scopes")) {
         (Some(permissions), _) => format!("{message} (it takes the permission {permissions})"),

@@ -1,6 +1,7 @@
 //! Runners registered just in time, in their pool's runner group.
 
 use jiff::Timestamp;
+use mayfly_core::brief::brief;
 use mayfly_core::ids::{InstallationId, RunnerId, RunnerName};
 use mayfly_core::labels::Labels;
 use mayfly_core::policy::{Pool, Scope};
@@ -10,12 +11,14 @@ use tokio::time::Instant;
 
 use super::http::{CONFLICT, Call, NOT_FOUND, Said, Status, within};
 use super::refusal::refused;
-use super::{GitHub, GitHubError, PAGE, Permission, Removal};
+use super::{GitHub, GitHubError, NAME_LONGEST, PAGE, Permission, Removal};
 use crate::secret::Secret;
 
 /// An organization's runner groups are looked through for so many pages.
 pub(super) const GROUP_PAGES_MOST: usize = 20;
 /// What a runner group is called that everybody has.
+/// What is told of the groups that there are, in characters.
+const GROUPS_LONGEST: usize = 300;
 const DEFAULT_GROUP: &str = "default";
 
 /// A runner registered just in time: its id, and what its VM starts it with.
@@ -121,7 +124,7 @@ impl GitHub {
             return Ok(*id);
         }
         let path = format!("/{}/actions/runner-groups", pool.scope);
-        let mut seen = Vec::new();
+        let (mut seen, mut is_whole) = (Vec::new(), false);
         for page in 1..=GROUP_PAGES_MOST {
             let call = Call::get(DOING, &path).query("per_page", PAGE).query("page", page);
             let answer = self.answer(&pool.scope, installation, call, deadline).await?;
@@ -130,9 +133,9 @@ impl GitHub {
                 groups.insert((pool.scope.clone(), name), group.id);
                 return Ok(group.id);
             }
-            let last = answer.len() < PAGE;
-            seen.extend(answer.into_iter().map(|group| group.name));
-            if last {
+            is_whole = answer.len() < PAGE;
+            seen.extend(answer.into_iter().take(PAGE).map(|group| brief(&group.name, NAME_LONGEST)));
+            if is_whole {
                 break;
             }
         }
@@ -140,7 +143,9 @@ impl GitHub {
             // It may have been renamed; its id is 1 all the same.
             return Ok(1);
         }
-        let why = format!("no runner group `{}`; there are: {}", pool.runner_group, seen.join(", "));
+        let first = if is_whole { String::new() } else { format!(" among the first {}", seen.len()) };
+        let names = brief(&seen.join(", "), GROUPS_LONGEST);
+        let why = format!("no runner group `{}`{first}; there are: {names}", pool.runner_group);
         Err(GitHubError::Refused { doing: DOING, status: NOT_FOUND, why })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mayfly_core::brief::brief;
 use mayfly_core::ids::{InstallationId, RunnerId};
 use mayfly_core::policy::Scope;
 use mayfly_core::sweep::SeenRunner;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use super::http::{Call, NOT_FOUND, Said, Status};
 use super::refusal::refused;
-use super::{GitHub, GitHubError, PAGE, Permission};
+use super::{GitHub, GitHubError, NAME_LONGEST, PAGE, Permission};
 
 /// A list of runners is read up to this many pages: ten thousand runners, as many as a runner group takes.
 const PAGES_MOST: usize = 100;
@@ -45,7 +46,8 @@ struct RunnerAnswer {
 impl From<RunnerAnswer> for SeenRunner {
     fn from(answer: RunnerAnswer) -> Self {
         let RunnerAnswer { id, name, status, busy } = answer;
-        Self { id: RunnerId(id), name, online: status == "online", busy }
+        // One that is cut short has a sign that no runner's name has: it is still a stranger's.
+        Self { id: RunnerId(id), name: brief(&name, NAME_LONGEST), online: status == "online", busy }
     }
 }
 

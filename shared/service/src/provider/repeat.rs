@@ -52,3 +52,49 @@ pub(super) fn backoff(tries: u32, asked: Option<Duration>, deadline: Instant) ->
     let wait = crate::random::jitter(doubled).max(asked.unwrap_or_default());
     (wait < deadline.saturating_duration_since(Instant::now())).then_some(wait)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Busy(Option<Duration>);
+
+    impl CallFailed for Busy {
+        fn passes(&self) -> bool {
+            true
+        }
+
+        fn retry_after(&self) -> Option<Duration> {
+            self.0
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_keeps_failing_is_called_three_times_and_never_past_its_deadline() {
+        let hour = Duration::from_secs(3600);
+        let began = Instant::now();
+        for (asked, calls) in [(None, 3), (Some(Duration::from_secs(5)), 3), (Some(hour * 24 * 365), 1)] {
+            let made = AtomicU32::new(0);
+            let busy = |_| {
+                made.fetch_add(1, Ordering::Relaxed);
+                async { Err::<(), Busy>(Busy(asked)) }
+            };
+            repeated(began + hour, Duration::from_secs(1), busy).await.unwrap_err();
+            assert_eq!(made.load(Ordering::Relaxed), calls, "{asked:?}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_doubles_up_to_three_seconds() {
+        let deadline = Instant::now() + Duration::from_secs(3600);
+        for tries in [1, 5, 10, 1_000, u32::MAX] {
+            let wait = backoff(tries, None, deadline).unwrap();
+            // Half more by chance.
+            assert!(wait <= Duration::from_millis(4_500), "{tries}: {wait:?}");
+        }
+    }
+}

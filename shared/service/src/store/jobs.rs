@@ -27,21 +27,36 @@ pub enum Was {
     WaitingOr(SlotIndex),
 }
 
-/// Appends a line to a timeline, or writes over its last one: a job that is tried again with every sweep must not grow
-/// beyond what an item can hold. Past the end of a list DynamoDB appends.
-const NEXT_LINE: &str = "timeline[23] = :line";
+/// A job that is tried again with every sweep must not grow beyond what an item can hold: from so many lines on each of its tries
+/// writes over the last one.
+const TRIES_TOLD_MOST: usize = 24;
+/// What events tell comes after that. But a copy of an event may be sent without end: from so many lines on each of these
+/// writes over the last one, since a record that is full (400 KB) could never be ended.
+const LINES_MOST: usize = 40;
 
 impl Ledger {
     /// The job was taken by a runner, is over, or is held for approval; `job` holds what the event knows, the state,
     /// and a line for the timeline. Events come late: an end is never taken back, and a job that is known is not held,
     /// since the event may be older than its approval. At worst a VM waits for a job that is not approved yet, and goes.
     pub async fn job_left(&self, job: &Job) -> Result<JobWritten, StoreError> {
-        let write = if job.state == JobState::Held {
-            self.job_write(job, "attribute_not_exists(pk)")
-        } else {
-            self.job_write(job, "attribute_not_exists(pk) OR #state <> :done").value(":done", text("done"))
-        };
-        self.job_written(write).await
+        if job.state == JobState::Held {
+            return self.job_written(self.job_write(job, "attribute_not_exists(pk)")).await;
+        }
+        let room = LINES_MOST.saturating_sub(job.timeline.len());
+        let condition = format!(
+            "(attribute_not_exists(pk) OR #state <> :done) AND attribute_not_exists(timeline[{room}])"
+        );
+        let write = self.job_write(job, &condition).value(":done", text("done"));
+        match (self.job_written(write).await?, job.timeline.last()) {
+            // Of so many lines that these would be too many.
+            (JobWritten::Known(known), Some(line)) if known.state != JobState::Done => {
+                let condition = "attribute_exists(pk) AND #state <> :done";
+                let write = self.job_write_with(job, condition, &next_line(LINES_MOST));
+                let write = write.value(":done", text("done")).value(":line", timeline_entry(line));
+                self.job_written(write).await
+            }
+            (written, _) => Ok(written),
+        }
     }
 
     /// A job that waits, or lost its runner, has a slot now, or waits again. Does nothing where the job is not as it was
@@ -54,8 +69,8 @@ impl Ledger {
         line: Moment,
     ) -> Result<bool, StoreError> {
         let update = match state.slot() {
-            Some(_) => format!("SET #state = :state, slot = :slot, {NEXT_LINE}"),
-            None => format!("SET #state = :state, {NEXT_LINE} REMOVE slot"),
+            Some(_) => format!("SET #state = :state, slot = :slot, {}", next_line(TRIES_TOLD_MOST)),
+            None => format!("SET #state = :state, {} REMOVE slot", next_line(TRIES_TOLD_MOST)),
         };
         let condition = match was {
             Was::Waiting => "#state = :waiting",
@@ -79,7 +94,7 @@ impl Ledger {
 
     /// Adds a line to a job's timeline, where the job is known.
     pub async fn note(&self, job: JobId, line: Moment) -> Result<(), StoreError> {
-        let update = format!("SET {NEXT_LINE}");
+        let update = format!("SET {}", next_line(TRIES_TOLD_MOST));
         let write =
             Write::update(job_key(job), update, "attribute_exists(pk)").value(":line", timeline_entry(&line));
         self.write(write, "noting a job's story").await.map(|_| ())
@@ -87,10 +102,18 @@ impl Ledger {
 
     /// Writes all that `job` holds, its timeline appended, where the condition holds.
     pub(super) fn job_write(&self, job: &Job, condition: &str) -> Write {
-        let mut update = "SET #state = :state, #pool = :pool, repository = :repository, \
-                          queued_at = if_not_exists(queued_at, :queued_at), expires_at = :expires_at, \
-                          timeline = list_append(if_not_exists(timeline, :none), :lines)"
-            .to_owned();
+        let lines = "timeline = list_append(if_not_exists(timeline, :none), :lines)";
+        self.job_write_with(job, condition, lines)
+            .value(":none", list(vec![]))
+            .value(":lines", list(job.timeline.iter().map(timeline_entry).collect()))
+    }
+
+    /// The same, its timeline by an expression whose values are the caller's.
+    fn job_write_with(&self, job: &Job, condition: &str, lines: &str) -> Write {
+        let mut update = format!(
+            "SET #state = :state, #pool = :pool, repository = :repository, \
+             queued_at = if_not_exists(queued_at, :queued_at), expires_at = :expires_at, {lines}"
+        );
         let slot = job.state.slot();
         if job.installation.is_some() {
             update.push_str(", installation = :installation");
@@ -106,9 +129,7 @@ impl Ledger {
             .value(":pool", text(job.pool.as_str()))
             .value(":repository", text(job.repository.as_str()))
             .value(":queued_at", moment(job.queued_at))
-            .value(":expires_at", expiry(self.expires(job)))
-            .value(":none", list(vec![]))
-            .value(":lines", list(job.timeline.iter().map(timeline_entry).collect()));
+            .value(":expires_at", expiry(self.expires(job)));
         let write = match job.installation {
             Some(installation) => write.value(":installation", number(installation)),
             None => write,
@@ -136,6 +157,11 @@ impl Ledger {
             Written::Refused(item) => Ok(JobWritten::Known(Reader::new(&item).job()?)),
         }
     }
+}
+
+/// Appends a line to a timeline of fewer than `most`, or writes over its last one: past the end of a list DynamoDB appends.
+fn next_line(most: usize) -> String {
+    format!("timeline[{}] = :line", most - 1)
 }
 
 fn list(entries: Vec<aws_sdk_dynamodb::types::AttributeValue>) -> aws_sdk_dynamodb::types::AttributeValue {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use mayfly_core::brief::brief;
 use mayfly_core::ids::Deployment;
 
 use crate::tally::Counts;
@@ -95,6 +96,9 @@ pub struct Ledger {
 /// A job that nobody ever ended is forgotten after this: GitHub itself ends a workflow run after 35 days.
 const JOB_LONGEST: Duration = Duration::from_secs(35 * 24 * 3600);
 
+/// What is told of DynamoDB's own words, or of why there are none, in characters.
+const WHY_LONGEST: usize = 400;
+
 /// Every request asks what it cost: that is free, and lets costs be measured.
 const COST: ReturnConsumedCapacity = ReturnConsumedCapacity::Total;
 
@@ -142,6 +146,14 @@ impl Ledger {
     }
 }
 
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// DynamoDB answers within some ten milliseconds.
+const TRY_TIMEOUT: Duration = Duration::from_secs(2);
+/// For all tries of one call: an answer to GitHub takes several calls, and has ten seconds.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A call is sent at most so often by the SDK itself.
+const TRIES: u32 = 3;
+
 /// What the AWS SDK finds in its own variables and files, with waits short enough for a webhook: GitHub gives a
 /// delivery ten seconds.
 pub async fn aws_config() -> aws_config::SdkConfig {
@@ -159,12 +171,12 @@ fn patient() -> aws_config::ConfigLoader {
     use aws_config::retry::RetryConfig;
     use aws_config::timeout::TimeoutConfig;
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(1))
-        .operation_attempt_timeout(Duration::from_secs(2))
-        .operation_timeout(Duration::from_secs(5))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(TRY_TIMEOUT)
+        .operation_timeout(CALL_TIMEOUT)
         .build();
     let retries =
-        RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(100));
+        RetryConfig::standard().with_max_attempts(TRIES).with_initial_backoff(Duration::from_millis(100));
     aws_config::defaults(aws_config::BehaviorVersion::latest()).timeout_config(timeouts).retry_config(retries)
 }
 
@@ -185,6 +197,6 @@ where
             }
             None => crate::errors::sources(&error),
         };
-        StoreError::Unavailable { doing, why }
+        StoreError::Unavailable { doing, why: brief(&why, WHY_LONGEST) }
     }
 }

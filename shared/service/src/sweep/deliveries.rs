@@ -39,7 +39,9 @@ impl Mayfly {
         };
         let mut found = BTreeMap::new();
         let mut failed = Vec::new();
-        for hook in hooks.iter().take(HOOKS_MOST) {
+        let (looked_at, others) = looked_at(&hooks);
+        failed.extend(others);
+        for hook in looked_at {
             match self.failures(hook, memory, deadline).await {
                 Ok(failures) => _ = found.insert(hook.to_string(), failures),
                 Err(error) => failed.push(Source::failed(format!("deliveries {hook}"), error.as_ref())),
@@ -60,8 +62,16 @@ impl Mayfly {
         if self.hooks_sought.lock().is_ok_and(|sought| rests(*sought)) {
             return of_scopes;
         }
-        let repositories = self.repositories(deadline).await?.into_iter().take(HOOKS_MOST);
-        let repositories: Vec<Scope> = repositories.map(Scope::Repository).collect();
+        let repositories = self.repositories(deadline).await?;
+        if repositories.len() > HOOKS_MOST {
+            tracing::info!(
+                most = HOOKS_MOST,
+                all = repositories.len(),
+                "our webhook is sought in the first repositories only"
+            );
+        }
+        let repositories: Vec<Scope> =
+            repositories.into_iter().take(HOOKS_MOST).map(Scope::Repository).collect();
         match self.github.hooks(&repositories, deadline).await {
             Ok(hooks) if !hooks.is_empty() => Ok(hooks),
             Ok(_) | Err(_) => {
@@ -123,5 +133,33 @@ impl Mayfly {
         }
         self.github.redeliver(hook, attempt, deadline).await?;
         Ok("asked for again".to_owned())
+    }
+}
+
+/// The hooks whose deliveries a sweep looks at, and a word on the others.
+fn looked_at(hooks: &[Hook]) -> (&[Hook], Option<Source>) {
+    let Some((first, _)) = hooks.split_at_checked(HOOKS_MOST).filter(|(_, others)| !others.is_empty()) else {
+        return (hooks, None);
+    };
+    let why = format!("there are {} webhooks, and the first {HOOKS_MOST} are looked at", hooks.len());
+    (first, Some(Source { source: "deliveries of the other webhooks".to_owned(), why }))
+}
+
+#[cfg(test)]
+mod tests {
+    use mayfly_core::ids::Account;
+
+    use super::*;
+
+    #[test]
+    fn twenty_webhooks_are_looked_at_and_the_others_told_of() {
+        let hook = |id| Hook::Organization { login: Account::new("shader-slang").unwrap(), id };
+        let twenty: Vec<Hook> = (0..20).map(hook).collect();
+        assert!(looked_at(&[]).1.is_none() && looked_at(&twenty).1.is_none());
+        assert_eq!(looked_at(&twenty).0, twenty);
+        let many: Vec<Hook> = (0..1_000).map(hook).collect();
+        let (first, others) = looked_at(&many);
+        assert_eq!(first, twenty);
+        assert!(others.is_some_and(|source| source.why.contains("1000 webhooks")));
     }
 }

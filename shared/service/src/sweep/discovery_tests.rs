@@ -37,6 +37,35 @@ fn walk(mut walk: Walk, runs: &Runs, wanted: impl Fn(u64) -> bool) -> (Vec<(Repo
     (seen, walk)
 }
 
+/// A GitHub whose lists of runs do not end is gone on after, as one that has a thousand runs is.
+#[test]
+fn pages_of_runs_without_end_are_left_after_twenty() {
+    let mut walk = Walk::new(&[repository("a"), repository("b")], &Cursor::default(), u32::MAX);
+    let mut asked = Vec::new();
+    while let Some(ask) = walk.next() {
+        let Ask::Runs { repository, status, page } = ask else { panic!("{ask:?}") };
+        walk.runs(RunsPage { ids: Vec::new(), more: true });
+        asked.push((repository, status, page));
+    }
+    assert_eq!(asked.len(), 2 * 2 * 20);
+    assert!(asked.iter().all(|(_, _, page)| *page <= 20));
+}
+
+/// No more calls than a sweep has time for, however much is found.
+#[test]
+fn a_walk_that_finds_something_in_every_run_makes_a_hundred_calls() {
+    let mut walk = Walk::new(&[repository("a")], &Cursor::default(), 4);
+    let mut calls = 0;
+    while let Some(ask) = walk.next() {
+        calls += 1;
+        match ask {
+            Ask::Runs { .. } => walk.runs(RunsPage { ids: (0..1_000).rev().collect(), more: true }),
+            Ask::Jobs { .. } => walk.jobs(1, true),
+        }
+    }
+    assert_eq!(calls, 100);
+}
+
 fn some_runs() -> impl Strategy<Value = Vec<(usize, usize)>> {
     prop::collection::vec((0usize..12, 0usize..12), 0..6)
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use mayfly_core::ids::{ProviderName, RunnerName};
-use mayfly_core::policy::{Pool, Scope};
+use mayfly_core::policy::{Policy, Pool, Scope};
 use mayfly_core::sweep::{Failures, News, Observed, PoolLedger, SeenRunner, World};
 use tokio::time::Instant;
 
@@ -49,7 +49,8 @@ impl Mayfly {
             self.deliveries_of(news, memory.as_ref(), deadline),
         );
         failed.extend(no_vms.into_iter().chain(no_runners).chain(no_deliveries));
-        let removed = self.with_unseen(removed, &runners);
+        let (removed, too_many) = with_unseen(&self.policy, removed, &runners);
+        failed.extend(too_many);
         let (mut pools, no_pools) = self.observe_pools(&removed).await;
         failed.extend(no_pools);
         pools.retain(|ledger| self.is_where_it_was(ledger, memory.as_ref(), &mut failed));
@@ -116,25 +117,6 @@ impl Mayfly {
         false
     }
 
-    /// Pools that are configured no more, and that no sweep had seen before: runners of theirs tell of them, and of where
-    /// they are registered.
-    fn with_unseen(
-        &self,
-        mut removed: Vec<Pool>,
-        runners: &BTreeMap<Scope, Observed<Vec<SeenRunner>>>,
-    ) -> Vec<Pool> {
-        for (scope, list) in runners {
-            for runner in list.values() {
-                let Some(name) = RunnerName::parse(&self.policy.deployment, &runner.name) else { continue };
-                let known = removed.iter().any(|pool| &pool.name == name.pool());
-                if !known && self.policy.pool(name.pool()).is_none() && removed.len() < REMOVED_MOST {
-                    removed.push(Pool::removed(name.pool().clone(), scope.clone()));
-                }
-            }
-        }
-        removed
-    }
-
     async fn observe_vms(
         &self,
         deadline: Instant,
@@ -176,6 +158,35 @@ impl Mayfly {
     }
 }
 
+/// Pools that are configured no more, and that no sweep had seen before: runners of theirs tell of them, and of where
+/// they are registered.
+fn with_unseen(
+    policy: &Policy,
+    mut removed: Vec<Pool>,
+    runners: &BTreeMap<Scope, Observed<Vec<SeenRunner>>>,
+) -> (Vec<Pool>, Option<Source>) {
+    let mut is_more = false;
+    for (scope, list) in runners {
+        for runner in list.values() {
+            let Some(name) = RunnerName::parse(&policy.deployment, &runner.name) else { continue };
+            let known = removed.iter().any(|pool| &pool.name == name.pool());
+            if known || policy.pool(name.pool()).is_some() {
+                continue;
+            }
+            if removed.len() < REMOVED_MOST {
+                removed.push(Pool::removed(name.pool().clone(), scope.clone()));
+            } else {
+                is_more = true;
+            }
+        }
+    }
+    let too_many = is_more.then(|| Source {
+        source: "pools that are configured no more".to_owned(),
+        why: format!("runners have the names of more than {REMOVED_MOST}: the others are left alone"),
+    });
+    (removed, too_many)
+}
+
 /// What the providers listed becomes part of the world.
 fn take_in(world: &mut World, lists: BTreeMap<ProviderName, Observed<Listed>>) {
     for (provider, listed) in lists {
@@ -208,4 +219,39 @@ fn known<K: Ord, V, E: std::error::Error>(
         observed.insert(key, seen);
     }
     (observed, failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use mayfly_core::ids::{Account, Deployment, RunnerId};
+    use mayfly_core::policy::Timing;
+
+    use super::*;
+
+    /// Whoever may register runners can give them any name.
+    #[test]
+    fn runners_with_names_of_pools_without_end_are_told_of() {
+        let scope = Scope::Organization(Account::new("shader-slang").unwrap());
+        let policy = Policy {
+            deployment: Deployment::new("prod").unwrap(),
+            pools: Vec::new(),
+            timing: Timing::default(),
+            waiting_after: None,
+        };
+        let runner = |number: u64| SeenRunner {
+            id: RunnerId(number),
+            name: format!("prod-p{number}-0001-abcdefghijkm"),
+            online: true,
+            busy: false,
+        };
+        let unseen = |count: u64| {
+            let value = (0..count).map(runner).collect();
+            let list = Observed::Known { at: jiff::Timestamp::UNIX_EPOCH, value };
+            with_unseen(&policy, Vec::new(), &[(scope.clone(), list)].into())
+        };
+        let (removed, too_many) = unseen(100);
+        assert!(removed.len() == 100 && too_many.is_none());
+        let (removed, too_many) = unseen(5_000);
+        assert!(removed.len() == 100 && too_many.is_some_and(|source| source.why.contains("more than 100")));
+    }
 }

@@ -158,3 +158,45 @@ impl PoolReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mayfly_core::ids::Deployment;
+    use mayfly_core::job::Waiting;
+    use mayfly_core::notice::Cause;
+    use mayfly_core::policy::Timing;
+    use mayfly_core::sweep::Wait;
+
+    use super::*;
+
+    #[test]
+    fn a_report_names_a_hundred_waiting_jobs_of_a_pool_and_counts_all() {
+        let (pool, since) = (PoolName::new("linux").unwrap(), Timestamp::UNIX_EPOCH);
+        let wait = |number: u64| Wait {
+            pool: pool.clone(),
+            job: JobId(number),
+            since,
+            why: "the pool is full".to_owned(),
+            cause: Cause::Full,
+            until: None,
+            place: 1,
+        };
+        let waiting = |number: u64| Waiting {
+            queued_at: since,
+            job: JobId(number),
+            repository: mayfly_core::ids::Repository::new("shader-slang/slang").unwrap(),
+            installation: None,
+        };
+        let plan = Plan { waits: (0..5_000).map(wait).collect(), ..Plan::default() };
+        let ledger =
+            PoolLedger { waiting: (0..5_000).map(waiting).collect(), ..PoolLedger::empty(pool.clone()) };
+        let policy = Policy {
+            deployment: Deployment::new("prod").unwrap(),
+            pools: Vec::new(),
+            timing: Timing::default(),
+            waiting_after: None,
+        };
+        let report = PoolReport::of(&policy, &ledger, &plan);
+        assert_eq!((report.jobs.len(), report.waiting), (100, 5_000));
+    }
+}

@@ -3,5 +3,6 @@
 
 mod create;
 mod faults;
+mod long;
 mod remove;
 mod story;

@@ -9,6 +9,7 @@ mod jobs;
 mod limits;
 mod list;
 mod login;
+mod long;
 mod register;
 mod remove;
 mod secrecy;

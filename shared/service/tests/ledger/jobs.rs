@@ -87,6 +87,27 @@ async fn a_timeline_is_kept_in_order_and_within_bounds() {
     assert_eq!(story.ledger.job(JobId(2)).await.unwrap(), None, "a note makes no job");
 }
 
+/// Anybody who has a copy of it can send the start of a job again, as often as he likes.
+#[tokio::test]
+async fn a_start_that_is_told_without_end_leaves_a_record_that_can_still_be_written() {
+    let story = Story::begin().await;
+    story.taken(3, 1, &[]).await;
+    for _ in 0..300 {
+        let mut started = story.job(1, JobState::Running { slot: Some(SlotIndex(3)) });
+        started.timeline = vec![Moment::new(at(5), "x".repeat(300)), Moment::new(at(6), "started")];
+        assert!(matches!(story.ledger.job_left(&started).await.unwrap(), JobWritten::From(Some(_))));
+    }
+    let told = story.ledger.job(JobId(1)).await.unwrap().unwrap();
+    assert!(told.timeline.len() <= 40, "{}", told.timeline.len());
+    assert_eq!(told.state, JobState::Running { slot: Some(SlotIndex(3)) });
+
+    let ended = story.job(1, JobState::Done);
+    assert!(matches!(story.ledger.job_left(&ended).await.unwrap(), JobWritten::From(Some(_))));
+    assert!(matches!(story.ledger.job_left(&ended).await.unwrap(), JobWritten::Known(_)));
+    let told = story.ledger.job(JobId(1)).await.unwrap().unwrap();
+    assert_eq!((told.state, told.timeline.last()), (JobState::Done, ended.timeline.last()));
+}
+
 #[tokio::test]
 async fn a_job_is_forgotten_in_time() {
     let story = Story::begin().await;

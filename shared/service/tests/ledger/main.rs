@@ -5,6 +5,7 @@ mod claims;
 mod corrupt;
 mod cost;
 mod jobs;
+mod long;
 mod memory;
 mod notices;
 mod outage;

@@ -147,7 +147,7 @@ async fn an_event_whose_answer_was_lost_may_be_told_again() {
 }
 
 /// Answers every request so, for ever.
-async fn canned(status: &'static str, body: &'static str) -> String {
+pub async fn canned(status: &'static str, body: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {

@@ -7,6 +7,7 @@ mod input;
 mod life;
 mod list;
 mod logs;
+mod long;
 mod place;
 mod remove;
 mod steps;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use google_cloud_compute_v1::model::{Instance, InstanceAggregatedList, InstancesScopedList, instance};
 use jiff::Timestamp;
+use mayfly_core::brief::brief;
 use mayfly_core::ids::{Deployment, PoolName};
 use mayfly_core::slot::VmPlace;
 use mayfly_core::sweep::{Vm, VmState};
@@ -19,6 +20,8 @@ use crate::provider::repeat::repeated;
 const PAGE_LIMIT: Duration = Duration::from_secs(20);
 /// 500 VMs a page: more than any deployment has.
 const PAGES_MAX: usize = 200;
+/// What is told of the parts that a list lacks, in characters.
+const MISSING_LONGEST: usize = 400;
 const DOING: &str = "listing VMs";
 
 impl Gcp {
@@ -59,7 +62,7 @@ impl Gcp {
             });
             let page = page.await.map_err(|error| provider_error(DOING, &error))?;
             if let Some(missing) = missing(&page) {
-                let why = format!("the list is not whole: {missing}");
+                let why = format!("the list is not whole: {}", brief(&missing, MISSING_LONGEST));
                 return Err(ProviderError::Unavailable { doing: DOING, why });
             }
             token = page.next_page_token.clone().filter(|token| !token.is_empty());

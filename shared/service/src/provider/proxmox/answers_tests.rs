@@ -118,8 +118,12 @@ fn a_upid_names_its_node() {
     let text = "UPID:pve-1:0003C6F8:0123ABCDE:6541F2A1:qmclone:8000:mayfly@pve!mayfly:";
     let upid: Upid = text.parse().unwrap();
     assert_eq!((upid.node(), upid.to_string().as_str()), ("pve-1", text));
+    let long = |length: usize| format!("{}{}@pve:", &text[..text.len() - 18], "m".repeat(length));
+    assert!(long(400).parse::<Upid>().is_ok(), "{}", long(400));
+    let too_long = long(600);
     for wrong in [
         "",
+        too_long.as_str(),
         "UPID:pve1",
         "OK",
         "UPID::0003C6F8:0123ABCD:6541F2A1:qmclone:8000:mayfly@pve:",
