@@ -59,7 +59,13 @@ impl Metrics {
     fn with<T>(&self, work: impl FnOnce(&mut Kept) -> T) -> Option<T> {
         let keeping = self.0.as_ref()?;
         // Whoever panicked left nothing half done that matters here.
-        Some(work(&mut keeping.kept.lock().unwrap_or_else(PoisonError::into_inner)))
+        let mut kept = keeping.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_told = kept.recorded.has_left_out();
+        let done = work(&mut kept);
+        if kept.recorded.has_left_out() && !was_told {
+            tracing::warn!("there are more series of metrics than are kept: the others are left out");
+        }
+        Some(done)
     }
 
     fn record(&self, sample: Sample<'_>) {

@@ -15,6 +15,7 @@ pub const SAMPLES_MOST: usize = 1_000;
 pub struct Recorded {
     series: BTreeMap<(Metric, Vec<String>), Series>,
     samples_most: usize,
+    has_left_out: bool,
 }
 
 /// What is kept of a series.
@@ -53,6 +54,7 @@ impl Recorded {
         let (metric, labels, value) = sample.read();
         let key = (metric, labels.into_iter().map(str::to_owned).collect());
         if !self.series.contains_key(&key) && self.series.len() >= SERIES_MOST {
+            self.has_left_out = true;
             return;
         }
         let kind = metric.about().kind;
@@ -70,6 +72,11 @@ impl Recorded {
     /// Forgets all series of a metric: what is seen anew as a whole replaces what was seen before.
     pub fn forget(&mut self, metric: Metric) {
         self.series.retain(|(of, _), _| *of != metric);
+    }
+
+    /// Whether there were more series than are kept.
+    pub fn has_left_out(&self) -> bool {
+        self.has_left_out
     }
 
     /// Whether nothing was recorded.

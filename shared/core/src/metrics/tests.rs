@@ -143,6 +143,7 @@ fn a_line_has_no_more_values_than_the_format_takes() {
 fn no_flood_of_series_or_values_takes_all_memory() {
     let mut recorded = Recorded::in_full();
     for number in 0..SERIES_MOST + 10 {
+        assert_eq!(recorded.has_left_out(), number > SERIES_MOST);
         recorded.record(Sample::JobsWaiting(&pool(&format!("p{number}")), 1));
     }
     assert_eq!(prometheus::text(&recorded).lines().count(), SERIES_MOST + 2);

@@ -261,7 +261,7 @@ async fn deliveries_without_end_are_read_up_to_the_bound_that_was_asked_for() {
 async fn a_job_of_a_hundred_thousand_labels_fits_no_pool_and_is_kept_short() {
     let labels: Vec<String> = (0..100_000).map(|number| format!("l{number}")).collect();
     let long = "x".repeat(1 << 20);
-    for labels in [labels.as_slice(), &[long.clone()]] {
+    for labels in [labels.as_slice(), std::slice::from_ref(&long)] {
         let job = json!({"id": 7, "status": "queued", "labels": labels, "name": long, "runner_name": long});
         let broken = Broken::saying(Canned::new(200, job)).await;
         let event = broken.github.job(&repository(), JobId(7), None, soon()).await.unwrap();
