@@ -217,8 +217,13 @@ fn change(change: Change) -> Fate {
     Fate::Changed(vec![change])
 }
 
-/// What is no list of what was asked for. Google leaves an empty list out, so that an empty object is one.
-const NO_LISTS: [&str; 11] = [
+/// What is no list of what was asked for.
+const NO_LISTS: [&str; 16] = [
+    "{}",
+    "{\"data\":{}}",
+    "{\"message\":\"Server Error\"}",
+    "{\"kind\":\"compute#operation\",\"status\":\"DONE\"}",
+    "{\"kind\":\"compute#instanceAggregatedList\",\"items\":{\"zones/us-east1-c\":{\"instances\":[{}]}}}",
     "{\"data\":[],\"items\":[]}",
     "<html><title>502 Bad Gateway</title></html>",
     "",

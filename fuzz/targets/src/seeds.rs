@@ -237,6 +237,10 @@ fn answers() -> Vec<Seed> {
             let lines = [written(&[0]), written(&[source, how, how]), written(&others)];
             seeds.push(("answers", format!("source-{source}-{how}"), lines.join("\n").into_bytes()));
         }
+        for nth in 0..16u8 {
+            let lines = [written(&[0]), written(&[source, 6, nth])];
+            seeds.push(("answers", format!("no-list-{source}-{nth}"), lines.join("\n").into_bytes()));
+        }
     }
     seeds
 }
