@@ -4,7 +4,7 @@
 #
 #   fuzz/run.sh --short              each target for ten seconds, nothing kept: for .ci/run
 #   fuzz/run.sh TARGET SECONDS       one target; what it finds is kept in fuzz/target/corpus and fuzz/target/artifacts
-#   fuzz/run.sh --keep TARGET        the smallest corpus that reaches as much, into fuzz/corpus
+#   fuzz/run.sh --keep TARGET        the seeds, and few more that reach as many places as all, into fuzz/corpus
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -54,14 +54,20 @@ case ${1-} in
     ;;
   --keep)
     target=$2
-    smaller=$folder/smaller/$target
-    rm -rf "$smaller"
-    mkdir -p "$smaller"
-    run "$target" -set_cover_merge=1 -max_len=4096 "$smaller" "fuzz/corpus/$target" "$folder/corpus/$target"
+    texts=$folder/texts/$target smaller=$folder/smaller/$target
+    rm -rf "$texts" "$smaller"
+    mkdir -p "$texts" "$smaller" "$folder/corpus/$target"
+    # The kept ones are text, so that people can read them.
+    for file in "fuzz/corpus/$target"/* "$folder/corpus/$target"/*; do
+      [ -f "$file" ] || continue
+      # It fails where it leaves something out.
+      { iconv -c -f utf-8 -t utf-8 "$file" || true; } 2>/dev/null | tr -d '\000-\010\013\014\016-\037' >"$texts/${file##*/}"
+    done
+    # Seeds say what they are for, and stay; with them, what reaches places that they do not.
+    cp "fuzz/corpus/$target"/seed-* "$smaller"
+    run "$target" -set_cover_merge=1 -use_counters=0 -max_len=4096 "$smaller" "$texts"
     rm -rf "fuzz/corpus/$target"
-    mkdir -p "fuzz/corpus/$target"
-    # Those that are text, so that people can read them.
-    grep -rlIZ '' "$smaller" | xargs -0 -r cp -t "fuzz/corpus/$target"
+    cp -r "$smaller" "fuzz/corpus/$target"
     find "fuzz/corpus/$target" -type f | wc -l
     ;;
   *)

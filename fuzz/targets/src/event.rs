@@ -12,7 +12,7 @@ const STEPS_MOST: usize = 6;
 /// An answer goes into GitHub's list of deliveries, for people.
 const ANSWER_MOST: usize = 1024;
 
-/// Plays an input: see [`crate::request`].
+/// Plays an input: see `crate::request`.
 ///
 /// - Nothing panics, and every request is answered with a status of the contract's.
 /// - What is not signed rightly is 401, and the table is not asked; what is over 1 MiB is 413.
