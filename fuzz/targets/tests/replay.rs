@@ -10,7 +10,7 @@ use fuzz_targets::mutate::mutated;
 use fuzz_targets::{TARGETS, Target};
 
 /// So many mutations of each target's corpus; `FUZZ_RUNS` and `FUZZ_SEED` try others.
-const RUNS: u64 = 400;
+const RUNS: u64 = 200;
 const LARGEST: usize = 16 << 10;
 
 fn number(variable: &str, default: u64) -> u64 {
