@@ -131,18 +131,29 @@ pub(super) fn step_name(step: &MakingStep) -> &'static str {
 
 /// A line of a job's timeline, its text in at most [`LINE_LONGEST`] characters.
 pub(super) fn timeline_entry(moment: &Moment) -> AttributeValue {
-    let what: String = moment.what.chars().take(LINE_LONGEST).collect();
-    text(format!("{} {what}", moment.at))
+    text(format!("{} {}", moment.at, cut(&moment.what)))
 }
 
 /// A text for people, in at most [`LINE_LONGEST`] characters.
 pub(super) fn short(what: &str) -> AttributeValue {
-    text(what.chars().take(LINE_LONGEST).collect::<String>())
+    text(cut(what))
+}
+
+fn cut(what: &str) -> String {
+    what.chars().take(LINE_LONGEST).collect()
 }
 
 /// A key of Mayfly's, a delivery's the longest of them, has some fifty characters; one made by hand may have three thousand.
 const KEY_LONGEST: usize = 150;
 const WHY_LONGEST: usize = 200;
+
+/// A text for people, as it is read: whoever wrote it by hand may have written more, and in lines.
+pub(super) fn told(text: &str) -> String {
+    brief(text, LINE_LONGEST)
+}
+
+/// No honest place, task or name is longer.
+const NAME_LONGEST: usize = 300;
 
 /// A line may hold a provider's message; an item of 1 KB is what one write unit pays for.
 const LINE_LONGEST: usize = 300;
@@ -181,6 +192,16 @@ impl<'a> Reader<'a> {
 
     pub(super) fn text(&self, name: &str) -> Result<&'a str, StoreError> {
         self.maybe_text(name)?.ok_or_else(|| self.corrupt(format!("{name} is missing")))
+    }
+
+    /// A text that leads to something at a provider or at GitHub.
+    pub(super) fn maybe_name(&self, name: &str) -> Result<Option<&'a str>, StoreError> {
+        match self.maybe_text(name)? {
+            Some(text) if text.chars().nth(NAME_LONGEST).is_some() => {
+                Err(self.corrupt(format!("{name} is too long")))
+            }
+            other => Ok(other),
+        }
     }
 
     pub(super) fn maybe_number<N: std::str::FromStr>(&self, name: &str) -> Result<Option<N>, StoreError> {
@@ -260,7 +281,7 @@ impl<'a> Reader<'a> {
 
     fn machine(&self) -> Result<Option<Machine>, StoreError> {
         let runner_id = self.maybe_number("runner_id")?.map(RunnerId);
-        match (self.maybe_text("provider")?, self.maybe_text("vm_at")?, runner_id) {
+        match (self.maybe_text("provider")?, self.maybe_name("vm_at")?, runner_id) {
             (None, None, None) => Ok(None),
             (Some(_), Some(at), runner_id) => {
                 let provider = self.named("provider", |name| ProviderName::new(name).ok())?;
@@ -272,7 +293,7 @@ impl<'a> Reader<'a> {
 
     fn making_step(&self) -> Result<MakingStep, StoreError> {
         let steps = [
-            MakingStep::Cloning { task: self.maybe_text("task")?.map(str::to_owned) },
+            MakingStep::Cloning { task: self.maybe_name("task")?.map(str::to_owned) },
             MakingStep::Starting,
             MakingStep::WaitingForAgent,
         ];
@@ -331,7 +352,7 @@ impl<'a> Reader<'a> {
         };
         let line = |line: &AttributeValue| {
             let (at, what) = line.as_s().ok()?.split_once(' ')?;
-            Some(Moment::new(at.parse().ok()?, what))
+            Some(Moment::new(at.parse().ok()?, cut(what)))
         };
         lines
             .iter()

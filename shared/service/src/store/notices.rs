@@ -97,7 +97,10 @@ impl Reader<'_> {
             installation: self.maybe_number("installation")?.map(InstallationId),
             queued_at: self.moment("queued_at")?,
             commit: self.named("head_sha", |sha| Commit::new(sha).ok())?,
-            name: self.text("check_name")?.to_owned(),
+            name: self
+                .maybe_name("check_name")?
+                .ok_or_else(|| self.corrupt("check_name is missing"))?
+                .to_owned(),
             standing,
             cause: self.named("cause", Cause::parse)?,
             said_at: self.moment("said_at")?,

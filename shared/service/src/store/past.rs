@@ -11,7 +11,9 @@ use mayfly_core::price::Cost;
 use mayfly_core::slot::later;
 use mayfly_core::sweep::PoolLedger;
 
-use super::item::{Item, Reader, expiry, moment, month_key, month_sort_key, number, over_key, short, text};
+use super::item::{
+    Item, Reader, expiry, moment, month_key, month_sort_key, number, over_key, short, text, told,
+};
 use super::read::{Range, into_ledger};
 use super::{COST, Ledger, StoreError, unavailable};
 
@@ -114,12 +116,12 @@ impl Reader<'_> {
         Ok(OverJob {
             job: JobId(job),
             repository: repository.map_err(|_| self.corrupt("repository is no valid name"))?,
-            runner: self.maybe_text("runner")?.map(str::to_owned),
+            runner: self.maybe_text("runner")?.map(told),
             queued_at: self.moment("queued_at")?,
             made_at: self.maybe_moment("made_at")?,
             started_at: self.maybe_moment("started_at")?,
             ended_at: self.moment("ended_at")?,
-            conclusion: self.text("conclusion")?.to_owned(),
+            conclusion: told(self.text("conclusion")?),
         })
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use mayfly_core::gate::{PoolState, Trouble};
 use mayfly_core::ids::PoolName;
 
-use super::item::{Item, moment, number, pool_key, short};
+use super::item::{Item, moment, number, pool_key, short, told};
 use super::write::{Write, Written};
 use super::{COST, Ledger, StoreError, unavailable};
 
@@ -65,7 +65,7 @@ fn read_moment(value: &AttributeValue) -> Option<Timestamp> {
 
 fn trouble(item: &Item, stage: Stage) -> Option<Trouble> {
     let [failures, at, why] = stage.attributes().map(|name| item.get(name));
-    let why = why.and_then(|why| why.as_s().ok()).cloned().unwrap_or_default();
+    let why = why.and_then(|why| why.as_s().ok()).map(|why| told(why)).unwrap_or_default();
     Some(Trouble { failures: read_number(failures?)?, at: read_moment(at?)?, why })
 }
 

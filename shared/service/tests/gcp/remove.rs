@@ -94,11 +94,14 @@ async fn the_list_holds_this_deployments_vms_only() {
     story.end();
 }
 
+/// What a list of VMs says that it is.
+const LIST: &str = "compute#instanceAggregatedList";
+
 #[tokio::test]
 async fn a_list_goes_through_all_pages() {
     let page = |zone: &str, name: &str, next: Option<&str>| {
         let scope = format!("zones/{zone}");
-        json!({ "items": { scope: { "instances": [vm(name, zone)] } }, "nextPageToken": next })
+        json!({ "kind": LIST, "items": { scope: { "instances": [vm(name, zone)] } }, "nextPageToken": next })
     };
     let pages = vec![
         page("us-east1-c", "a", Some("two")),
@@ -118,7 +121,7 @@ async fn a_list_goes_through_all_pages() {
 #[tokio::test]
 async fn a_list_that_lacks_a_zone_is_no_list() {
     let warning = json!({ "code": "UNREACHABLE", "message": "Zone us-west1-a is not reachable." });
-    let partial = json!({ "items": {
+    let partial = json!({ "kind": LIST, "items": {
         "zones/us-east1-c": { "instances": [vm("prod-a-0001-aaaaaaaaaaaa", "us-east1-c")] },
         "zones/us-west1-a": { "warning": warning },
     } });
@@ -128,4 +131,15 @@ async fn a_list_that_lacks_a_zone_is_no_list() {
     assert!(why.contains("zones/us-west1-a"), "{why}");
     let deleted = gcp.delete("prod-b-0001-aaaaaaaaaaaa", None, soon()).await;
     assert!(deleted.is_err(), "not found in half a list is not gone: {deleted:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_say_that_it_is_a_list_is_no_empty_one() {
+    for body in [json!({}), json!({ "message": "Server Error" }), json!({ "kind": "compute#operation" })] {
+        let (gcp, _) = canned_provider(vec![body.clone(), body.clone()]).await;
+        let listed = gcp.list(&Deployment::new("prod").unwrap(), soon()).await;
+        assert!(matches!(listed, Err(ProviderError::Unavailable { .. })), "{body}: {listed:?}");
+        let deleted = gcp.delete("prod-b-0001-aaaaaaaaaaaa", None, soon()).await;
+        assert!(deleted.is_err(), "not found in {body} is not gone: {deleted:?}");
+    }
 }

@@ -137,6 +137,51 @@ async fn a_wrong_item_is_told_of_in_one_short_line() {
 }
 
 #[tokio::test]
+async fn a_text_for_people_is_read_as_a_short_one_however_long_it_is_there() {
+    let story = Story::begin().await;
+    let long = "z\n".repeat(50_000);
+    let pool = [
+        ("pk", text("pool#linux-gpu")),
+        ("sk", text("pool")),
+        ("creates_failed", number(1)),
+        ("creates_failed_at", number(1)),
+        ("creates_failed_why", text(&long)),
+    ];
+    story.put(&pool).await;
+    let state = story.ledger.pool_state(&story.pool).await.unwrap();
+    let line = AttributeValue::L(vec![text(&format!("2026-03-01T12:00:00Z {long}"))]);
+    let job = [
+        ("pk", text("job#7")),
+        ("sk", text("job")),
+        ("pool", text("linux-gpu")),
+        ("repository", text("shader-slang/slang")),
+        ("queued_at", number(1)),
+        ("state", text("waiting")),
+        ("timeline", line),
+    ];
+    story.put(&job).await;
+    let job = story.ledger.job(JobId(7)).await.unwrap().unwrap();
+    let why = state.creates.unwrap().why;
+    assert!(why.len() <= 500 && !why.contains('\n'), "{} bytes", why.len());
+    assert!(job.timeline[0].what.len() <= 500, "{} bytes", job.timeline[0].what.len());
+}
+
+#[tokio::test]
+async fn what_is_too_long_for_a_place_is_none() {
+    let story = Story::begin().await;
+    let long = text(&"z".repeat(100_000));
+    let machine =
+        |at: AttributeValue| vec![("phase", text("busy")), ("provider", text("cloud")), ("vm_at", at)];
+    story.put_slot(1, machine(long.clone())).await;
+    story.put_slot(2, machine(text("us-east1-c"))).await;
+    let task =
+        [("phase", text("creating")), ("leased_until", number(1)), ("step", text("cloning")), ("task", long)];
+    story.put_slot(3, [machine(text("pve1/9000"))[1..].to_vec(), task.to_vec()].concat()).await;
+    let (ledger, corrupt) = story.ledger.pool_ledger(&story.pool).await.unwrap();
+    assert_eq!((ledger.slots.len(), corrupt.len()), (1, 2), "{corrupt:?}");
+}
+
+#[tokio::test]
 async fn a_wrong_pool_item_is_as_good_as_none() {
     let story = Story::begin().await;
     let wrong = [

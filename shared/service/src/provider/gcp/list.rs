@@ -23,6 +23,11 @@ const PAGES_MAX: usize = 200;
 /// What is told of the parts that a list lacks, in characters.
 const MISSING_LONGEST: usize = 400;
 const DOING: &str = "listing VMs";
+/// What Google says that such a list is.
+const KIND: &str = "compute#instanceAggregatedList";
+/// What is repeated of a name, and of a reason.
+const WORD_LONGEST: usize = 100;
+const WHY_LONGEST: usize = 400;
 
 impl Gcp {
     /// This deployment's VMs in all zones. A list from which a zone is missing, because it could not be reached, is an
@@ -92,29 +97,40 @@ fn pool_of(instance: &Instance, deployment: &Deployment) -> Option<PoolName> {
     label(POOL_LABEL).and_then(|pool| PoolName::new(pool).ok())
 }
 
-/// What a page lacks, if it does: a scope's `warning` other than that nothing is in it, the page's own, or
-/// `unreachables`.
+/// What a page lacks, if it does: that it says to be such a list, a VM's name, a scope's `warning` other than that nothing is in it,
+/// the page's own, or `unreachables`. Google leaves out what is empty, so that without its kind any object would be a list without VMs.
 fn missing(page: &InstanceAggregatedList) -> Option<String> {
-    const EMPTY: &str = "NO_RESULTS_ON_PAGE";
-    if !page.unreachables.is_empty() {
-        return Some(format!("not reached: {}", page.unreachables.join(", ")));
+    if page.kind.as_deref() != Some(KIND) {
+        let kind = page.kind.as_deref().unwrap_or("nothing");
+        return Some(format!("it says to be {}, not {KIND}", brief(kind, WORD_LONGEST)));
     }
-    let text = |code: Option<&str>, message: &Option<String>| {
-        let message = message.as_deref().unwrap_or("no message");
-        format!("{}: {message}", code.unwrap_or("warning"))
-    };
+    if !page.unreachables.is_empty() {
+        return Some(format!("not reached: {}", brief(&page.unreachables.join(", "), WHY_LONGEST)));
+    }
     if let Some(warning) = &page.warning {
         let code = warning.code.as_ref().and_then(|code| code.name());
-        if code != Some(EMPTY) {
-            return Some(text(code, &warning.message));
+        if let Some(why) = told(code, warning.message.as_deref()) {
+            return Some(why);
         }
     }
     let of_scope = |(scope, list): (&String, &InstancesScopedList)| {
+        let scope = brief(scope, WORD_LONGEST);
+        if list.instances.iter().any(|instance| instance.name.as_deref().unwrap_or_default().is_empty()) {
+            return Some(format!("{scope}: a VM has no name"));
+        }
         let warning = list.warning.as_ref()?;
         let code = warning.code.as_ref().and_then(|code| code.name());
-        (code != Some(EMPTY)).then(|| format!("{scope}: {}", text(code, &warning.message)))
+        told(code, warning.message.as_deref()).map(|why| format!("{scope}: {why}"))
     };
     page.items.iter().filter_map(of_scope).min()
+}
+
+/// What a warning says, unless that is only that there is nothing.
+fn told(code: Option<&str>, message: Option<&str>) -> Option<String> {
+    const EMPTY: &str = "NO_RESULTS_ON_PAGE";
+    let (code_told, message) = (code.unwrap_or("warning"), message.unwrap_or("no message"));
+    let told = || format!("{}: {}", brief(code_told, WORD_LONGEST), brief(message, WHY_LONGEST));
+    (code != Some(EMPTY)).then(told)
 }
 
 /// `instance.zone` is a URL that ends with the zone's name; the scope `zones/…` says the same.

@@ -2,7 +2,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn page(body: Value) -> InstanceAggregatedList {
+fn page(mut body: Value) -> InstanceAggregatedList {
+    body["kind"] = json!("compute#instanceAggregatedList");
     serde_json::from_value(body).unwrap()
 }
 
@@ -21,6 +22,43 @@ fn a_list_that_lacks_a_zone_says_so() {
         (json!({ "unreachables": ["zones/us-east1-c"] }), false),
     ] {
         assert_eq!(missing(&page(body.clone())).is_none(), whole, "{body}");
+    }
+}
+
+#[test]
+fn what_does_not_say_that_it_is_a_list_of_vms_is_not_an_empty_one() {
+    for body in [
+        json!({}),
+        json!({ "message": "Server Error" }),
+        json!({ "items": {} }),
+        json!({ "kind": "compute#operation", "status": "DONE" }),
+        json!({ "kind": "compute#instanceList" }),
+    ] {
+        let page = serde_json::from_value(body.clone()).unwrap();
+        assert!(missing(&page).is_some(), "{body}");
+    }
+    assert_eq!(missing(&page(json!({}))), None, "Google leaves out what is empty");
+}
+
+#[test]
+fn a_list_in_which_a_vm_has_no_name_is_none() {
+    let list = |instance: Value| page(json!({ "items": { "zones/z": { "instances": [instance] } } }));
+    assert!(missing(&list(json!({ "labels": { "mayfly": "test" } }))).is_some());
+    assert!(missing(&list(json!({ "name": "" }))).is_some());
+    assert_eq!(missing(&list(json!({ "name": "test-gpu-0001-aaaa" }))), None);
+}
+
+#[test]
+fn what_a_list_lacks_is_told_in_one_short_line() {
+    let many: Vec<String> = (0..5_000).map(|nth| format!("zones/z{nth}\n")).collect();
+    let long = json!({ "code": "UNREACHABLE", "message": "y".repeat(1 << 20) });
+    for body in [
+        json!({ "unreachables": many }),
+        json!({ "warning": long }),
+        json!({ "items": { "zones/z": { "warning": long } } }),
+    ] {
+        let told = missing(&page(body)).unwrap();
+        assert!(told.len() < 1_000 && !told.contains('\n'), "{} bytes: {told:.300}", told.len());
     }
 }
 

@@ -1,0 +1,6 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::answers(data));
+libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, most: usize, seed: u32| {
+    fuzz_targets::mutate::in_place("answers", data, size, most, seed, libfuzzer_sys::fuzzer_mutate)
+});
