@@ -152,7 +152,11 @@ async fn a_runner_group_that_does_not_admit_the_repository() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runner_group_that_admits_no_public_repository() {
     for group in [group(GroupVisibility::All, false), group(GroupVisibility::Private, true)] {
-        let stage = stage::with(|settings| settings.runner_groups = vec![group]).await;
+        let stage = stage::with(|settings| {
+            settings.repositories = vec![simulator::Repository::public("shader-slang/slang")];
+            settings.runner_groups = vec![group];
+        })
+        .await;
         let why = "shader-slang/slang is public";
         stage.look().wrong("github", "whom its runner group admits", why, "allow public repositories");
     }

@@ -322,6 +322,7 @@ mod tests {
             job: JobId(1),
             repository: mayfly_core::ids::Repository::new("shader-slang/slang").unwrap(),
             installation: None,
+            unseen_run: None,
         };
         let day = Duration::from_secs(24 * 3600);
         assert!(is_forgotten(&waiting, later(queued_at, day)));

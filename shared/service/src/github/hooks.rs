@@ -8,7 +8,7 @@ use mayfly_core::ids::{Account, Repository};
 use mayfly_core::policy::Scope;
 use mayfly_core::sweep::{Attempt, Tells};
 use reqwest::Url;
-use serde::de::Error;
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ use super::refusal::{FORBIDDEN, not_the_app};
 use super::{GitHub, GitHubError, PAGE, Permission};
 
 /// An owner's hooks are read up to this many pages; GitHub allows twenty for each event.
-pub(super) const HOOK_PAGES_MOST: usize = 5;
+const HOOK_PAGES_MOST: usize = 5;
 const LOOKING: &str = "looking the webhook up";
 const LISTING: &str = "listing the webhook's deliveries";
 const APPS_HOOK: &str = "has the App a webhook, and may it read the webhook's deliveries?";
@@ -54,6 +54,15 @@ impl fmt::Display for Hook {
 }
 
 impl Hook {
+    /// The owner's of that number; an enterprise's cannot be read.
+    pub(super) fn of(owner: &Scope, id: u64) -> Option<Self> {
+        match owner.clone() {
+            Scope::Organization(login) => Some(Self::Organization { login, id }),
+            Scope::Repository(name) => Some(Self::Repository { name, id }),
+            Scope::Enterprise(_) => None,
+        }
+    }
+
     /// Who owns it; `None` for the App.
     pub(super) fn scope(&self) -> Option<Scope> {
         match self {
@@ -174,24 +183,28 @@ impl GitHub {
             let config: HookConfig = self.answer_to_app(call, deadline).await?.read(LOOKING)?;
             return Ok(if config.is(url) { vec![Hook::App] } else { Vec::new() });
         };
-        let hook = |id| match scope.clone() {
-            Scope::Organization(login) => Some(Hook::Organization { login, id }),
-            Scope::Repository(name) => Some(Hook::Repository { name, id }),
-            Scope::Enterprise(_) => None,
-        };
+        let listed: Vec<HookAnswer> = self.hooks_listed(scope, LOOKING, deadline).await?;
+        let ours = listed.into_iter().filter(|each| each.config.is(url));
+        Ok(ours.filter_map(|each| Hook::of(scope, each.id)).collect())
+    }
+
+    /// An organization's or a repository's hooks, as far as they are looked at (`GET …/hooks`); an enterprise's cannot be read.
+    pub(super) async fn hooks_listed<T: DeserializeOwned>(
+        &self,
+        scope: &Scope,
+        doing: &'static str,
+        deadline: Instant,
+    ) -> Result<Vec<T>, GitHubError> {
         if matches!(scope, Scope::Enterprise(_)) {
             return Ok(Vec::new());
         }
         let path = format!("/{scope}/hooks");
         let mut hooks = Vec::new();
         for page in 1..=HOOK_PAGES_MOST {
-            let call = Call::get(LOOKING, &path).needs(Permission::Webhooks);
+            let call = Call::get(doing, &path).needs(Permission::Webhooks);
             let call = call.query("per_page", PAGE).query("page", page);
             let answer = self.answer(scope, None, call, deadline).await?;
-            let listed = answer.read::<Vec<HookAnswer>>(LOOKING)?;
-            hooks.extend(
-                listed.into_iter().filter(|each| each.config.is(url)).filter_map(|each| hook(each.id)),
-            );
+            hooks.extend(answer.read::<Vec<T>>(doing)?);
             if answer.next().is_none() {
                 return Ok(hooks);
             }

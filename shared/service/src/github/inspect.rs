@@ -8,7 +8,6 @@ use mayfly_core::policy::Scope;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::hooks::HOOK_PAGES_MOST;
 use super::http::{Answer, Call, NOT_FOUND, Said, Status};
 use super::refusal::refused;
 use super::register::GROUP_PAGES_MOST;
@@ -267,30 +266,12 @@ impl GitHub {
     /// The webhooks of an organization or a repository; an enterprise's cannot be read.
     pub async fn hooks_seen(&self, scope: &Scope, deadline: Instant) -> Result<Vec<HookSeen>, GitHubError> {
         const DOING: &str = "listing the webhooks";
-        let of = |id| match scope.clone() {
-            Scope::Organization(login) => Some(Hook::Organization { login, id }),
-            Scope::Repository(name) => Some(Hook::Repository { name, id }),
-            Scope::Enterprise(_) => None,
-        };
-        if matches!(scope, Scope::Enterprise(_)) {
-            return Ok(Vec::new());
-        }
-        let path = format!("/{scope}/hooks");
-        let mut hooks = Vec::new();
-        for page in 1..=HOOK_PAGES_MOST {
-            let call = Call::get(DOING, &path).needs(Permission::Webhooks);
-            let call = call.query("per_page", PAGE).query("page", page);
-            let answer = self.answer(scope, None, call, deadline).await?;
-            let listed = answer.read::<Vec<HookAnswer>>(DOING)?;
-            hooks.extend(listed.into_iter().filter_map(|each| {
-                let HookAnswer { id, active, events, config: Target { url, content_type } } = each;
-                Some(HookSeen { hook: of(id)?, url, content_type, active, events })
-            }));
-            if answer.next().is_none() {
-                break;
-            }
-        }
-        Ok(hooks)
+        let listed: Vec<HookAnswer> = self.hooks_listed(scope, DOING, deadline).await?;
+        let seen = listed.into_iter().filter_map(|each| {
+            let HookAnswer { id, active, events, config: Target { url, content_type } } = each;
+            Some(HookSeen { hook: Hook::of(scope, id)?, url, content_type, active, events })
+        });
+        Ok(seen.collect())
     }
 
     /// A webhook's last hundred tries to deliver something, newest first.

@@ -186,6 +186,7 @@ mod tests {
             job: JobId(number),
             repository: mayfly_core::ids::Repository::new("shader-slang/slang").unwrap(),
             installation: None,
+            unseen_run: None,
         };
         let plan = Plan { waits: (0..5_000).map(wait).collect(), ..Plan::default() };
         let ledger =

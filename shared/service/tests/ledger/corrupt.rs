@@ -239,6 +239,7 @@ async fn an_entry_is_served_whatever_is_known_of_when_it_was_asked_about() {
         ("queued_at", number(at(1).as_millisecond())),
         ("repository", text("shader-slang/slang")),
         ("installation", number(77)),
+        ("unseen_run", number(5)),
         ("asked_at", text("yesterday")),
     ];
     story.put_waiting("wait#2026-03-01T12:00:00.001Z#1", attributes).await;
