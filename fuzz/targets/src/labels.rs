@@ -90,6 +90,8 @@ fn chosen(policy: &Policy, repository: &Repository, wanted: &[&str]) -> Option<u
         job: JobId(1),
         name: String::new(),
         repository: repository.clone(),
+        visibility: None,
+        run: None,
         labels: Labels::new(wanted.iter().copied()),
         created_at: None,
         started_at: None,

@@ -51,7 +51,7 @@ async fn a_slow_table_makes_answers_late_and_loses_nothing() {
     for _ in 0..5 {
         stage.queue(Duration::from_millis(50));
     }
-    stage.until("all jobs are over", all_over).await;
+    stage.until("all jobs are over", |world| all_over(world) && world.deliveries_pending() == 0).await;
     let refused = stage
         .simulator
         .with(|world, _| world.deliveries().iter().filter(|told| told.status != Some(202)).count());
@@ -78,7 +78,7 @@ async fn what_comes_while_the_table_is_gone_is_refused_and_served_when_it_is_bac
 async fn while_github_limits_calls_it_is_left_alone_and_every_job_is_served_afterwards() {
     const JOBS: u64 = 20;
     let stage = Stage::set(Plot::limited(30)).await;
-    let limited = Fault::Limited { status: 403, retry_after: Duration::from_secs(60) };
+    let limited = Fault::Limited { status: 403, retry_after: Duration::from_secs(10) };
     stage.simulator.with(|world, _| world.faults.rate("github.jitconfig", 1.0, limited));
     for _ in 0..JOBS {
         stage.queue(Duration::from_millis(50));
