@@ -1,5 +1,24 @@
 //! The Lambda function for the schedule: its event is any JSON object, its answer the report of what it saw and did.
 
+// What others wrote cannot end the process by an index, or become another number without a word.
+#![warn(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::mem_forget,
+    clippy::unused_async
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap
+    )
+)]
 // Layouts of futures within futures within futures.
 #![recursion_limit = "256"]
 

@@ -4,6 +4,25 @@
 //! Lambda freezes an environment when the runtime and all extensions wait for the next event. So an internal
 //! extension, registered before the function runs, asks for its next event only when the work is done.
 
+// What others wrote cannot end the process by an index, or become another number without a word.
+#![warn(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::mem_forget,
+    clippy::unused_async
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap
+    )
+)]
 // Layouts of futures within futures within futures.
 #![recursion_limit = "256"]
 

@@ -12,6 +12,12 @@ pub fn brief(text: &str, most: usize) -> String {
     text.chars().take(kept).map(plain).chain(is_longer.then_some('…')).collect()
 }
 
+/// The first so many characters of a text.
+pub fn head(text: &str, length: usize) -> &str {
+    let end = text.char_indices().nth(length).map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,7 +23,7 @@ pub fn gaps(start: SlotIndex, taken: &[SlotIndex], limit: usize, max_runners: No
 pub fn start(size: u16, max_runners: NonZeroU16, random: u64) -> SlotIndex {
     let last = max_runners.get().saturating_sub(size);
     // Below 2^16, as the divisor is.
-    SlotIndex((random % (u64::from(last) + 1)) as u16)
+    SlotIndex(u16::try_from(random % (u64::from(last) + 1)).unwrap_or_default())
 }
 
 /// So many of these, any of them, in any order: `random` gives random bits. Who claims free slots so leaves no long row of taken
@@ -31,7 +31,7 @@ pub fn start(size: u16, max_runners: NonZeroU16, random: u64) -> SlotIndex {
 pub fn scattered<T>(mut from: Vec<T>, most: usize, mut random: impl FnMut() -> u64) -> Vec<T> {
     for at in 0..most.min(from.len()) {
         let left = (from.len() - at) as u64;
-        from.swap(at, at + (random() % left) as usize);
+        from.swap(at, at + usize::try_from(random() % left).unwrap_or_default());
     }
     from.truncate(most);
     from

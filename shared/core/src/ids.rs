@@ -233,9 +233,12 @@ pub fn nonce(now: Timestamp, random: u64) -> u64 {
 impl RunnerName {
     /// A new name for a slot; see [`nonce`], which must never be used twice.
     pub fn new(deployment: &Deployment, pool: &PoolName, slot: SlotIndex, nonce: u64) -> Self {
-        let nonce: String = (0..NONCE_LENGTH)
-            .map(|place| char::from(NONCE_SIGNS[(nonce >> (5 * place)) as usize % NONCE_SIGNS.len()]))
-            .collect();
+        // Five bits a sign, and as many signs as these can say.
+        let sign = |place| {
+            let bits = usize::try_from((nonce >> (5 * place)) & 31).unwrap_or_default();
+            NONCE_SIGNS.get(bits).copied().map_or('0', char::from)
+        };
+        let nonce: String = (0..NONCE_LENGTH).map(sign).collect();
         let text = format!("{deployment}-{pool}-{:04}-{nonce}", slot.0);
         Self { text, pool: pool.clone(), slot }
     }

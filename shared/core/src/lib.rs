@@ -25,6 +25,25 @@
 //! - [`room`]: where a cluster of hosts has room for one more VM
 //! - [`sweep`]: the world as observed, and the plan that repairs it
 
+// What others wrote cannot end the process by an index, or become another number without a word.
+#![warn(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::mem_forget,
+    clippy::unused_async
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap
+    )
+)]
 pub mod age;
 pub mod audience;
 pub mod brief;

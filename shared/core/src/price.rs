@@ -17,7 +17,7 @@ impl PricePerHour {
     /// A price as it is configured; `None` for what is no price: below zero, not a number, above [`PricePerHour::MOST`].
     pub fn new(price: f64) -> Option<Self> {
         let fine = (0.0..=Self::MOST).contains(&price);
-        // Within 1e10, so nothing is cut off.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1e10")]
         fine.then(|| Self((price * 1e6).round() as u64))
     }
 

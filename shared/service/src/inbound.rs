@@ -138,14 +138,14 @@ async fn fetch(fetcher: &Secrets, sources: &[SecretSource]) -> Result<Arc<[Secre
 
 /// 64 hexadecimal digits.
 fn unhex(text: &str) -> Option<[u8; 32]> {
-    let text = text.as_bytes();
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
     let mut bytes = [0; 32];
-    if text.len() != 64 {
+    if pairs.len() != bytes.len() {
         return None;
     }
-    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        let digit = |sign: u8| char::from(sign).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        *byte = (digit(pair[0])? << 4) | digit(pair[1])?;
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        let digit = |sign: &u8| char::from(*sign).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        *byte = (digit(high)? << 4) | digit(low)?;
     }
     Some(bytes)
 }

@@ -15,6 +15,25 @@
 //! - [`telemetry`], [`clock`]: logs, and the time
 //! - `simulation`: what stands for all that is outside, in a deterministic simulation
 
+// What others wrote cannot end the process by an index, or become another number without a word.
+#![warn(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::mem_forget,
+    clippy::unused_async
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap
+    )
+)]
 mod admission;
 pub mod clock;
 pub mod config;

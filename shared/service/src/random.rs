@@ -11,7 +11,7 @@ pub fn bits() -> u64 {
     // Without an entropy source there is no TLS either, so nothing is lost by the clock in its place.
     getrandom::u64().unwrap_or_else(|_| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.map_or(0, |since| since.as_nanos() as u64)
+        now.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     })
 }
 

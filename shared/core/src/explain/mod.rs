@@ -160,8 +160,9 @@ pub fn explain(evidence: &Evidence<'_>) -> Explanation {
     let line = |at: Timestamp, what: String| Line { at, after_ms: between(job.queued_at, at), what };
     let mut story = vec![line(job.queued_at, "it is queued, GitHub says".to_owned())];
     for (place, (at, step, asked)) in told.iter().enumerate() {
-        let again = told[..place].iter().any(|(_, before, _)| before == step && is_event(step));
-        let mut what = in_words(step, deployment, &told[..place]);
+        let before = told.get(..place).unwrap_or_default();
+        let again = before.iter().any(|(_, before, _)| before == step && is_event(step));
+        let mut what = in_words(step, deployment, before);
         if *asked {
             what.push_str(" (no delivery told of it: GitHub was asked)");
         }

@@ -62,7 +62,7 @@ pub(super) fn over_section(html: &mut Html, page: &Page) {
         html.raw("<p class=\"none\">No job has ended yet since this page was switched on.</p></section>\n");
         return;
     }
-    let shown = &over[..over.len().min(OVER_MOST)];
+    let shown = over.get(..OVER_MOST).unwrap_or(&over);
     let longest = shown.iter().map(|(_, job)| whole(&job.parts())).max().unwrap_or_default();
     html.raw(
         "<ul class=\"legend\"><li class=\"wait\">waited</li><li class=\"boot\">booted</li><li class=\"run\">ran</li></ul>\

@@ -5,7 +5,7 @@ use mayfly_core::ids::{CheckRunId, Commit, InstallationId, JobId, Repository};
 use mayfly_core::notice::{Ending, Notice, Words};
 use mayfly_core::policy::Scope;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::http::Call;
@@ -74,10 +74,9 @@ impl GitHub {
         page: Option<&str>,
         deadline: Instant,
     ) -> Result<CheckRunId, GitHubError> {
-        let mut body = json!({ "status": "queued", "output": output(words) });
-        if let Some(page) = page {
-            body["details_url"] = json!(page);
-        }
+        let mut body =
+            Map::from_iter([("status".to_owned(), json!("queued")), ("output".to_owned(), output(words))]);
+        body.extend(page.map(|page| ("details_url".to_owned(), json!(page))));
         self.made(notice, body, deadline).await
     }
 
@@ -95,13 +94,17 @@ impl GitHub {
     async fn made(
         &self,
         notice: &Notice,
-        mut body: Value,
+        mut body: Map<String, Value>,
         deadline: Instant,
     ) -> Result<CheckRunId, GitHubError> {
-        body["name"] = json!(notice.name);
-        body["head_sha"] = json!(notice.commit);
-        body["external_id"] = json!(notice.job.to_string());
-        body["started_at"] = json!(whole_seconds(notice.queued_at));
+        let told = [
+            ("name", json!(notice.name)),
+            ("head_sha", json!(notice.commit)),
+            ("external_id", json!(notice.job.to_string())),
+            ("started_at", json!(whole_seconds(notice.queued_at))),
+        ];
+        body.extend(told.map(|(key, value)| (key.to_owned(), value)));
+        let body = Value::Object(body);
         let path = format!("/repos/{}/check-runs", notice.repository);
         let call = Call::post(SAYING, &path, &body).needs(Permission::Checks).once();
         let scope = Scope::Repository(notice.repository.clone());
@@ -131,7 +134,7 @@ impl GitHub {
         now: Timestamp,
         deadline: Instant,
     ) -> Result<(), GitHubError> {
-        let body = concluded(notice, ending, now);
+        let body = Value::Object(concluded(notice, ending, now));
         self.changed(notice, id, CONCLUDING, &body, deadline).await
     }
 
@@ -154,13 +157,14 @@ fn output(words: &Words) -> Value {
     json!({ "title": words.title, "summary": words.summary })
 }
 
-fn concluded(notice: &Notice, ending: &Ending, now: Timestamp) -> Value {
-    json!({
-        "status": "completed",
-        "conclusion": ending.conclusion(),
-        "completed_at": whole_seconds(now),
-        "output": output(&ending.words(notice.queued_at)),
-    })
+fn concluded(notice: &Notice, ending: &Ending, now: Timestamp) -> Map<String, Value> {
+    let told = [
+        ("status", json!("completed")),
+        ("conclusion", json!(ending.conclusion())),
+        ("completed_at", json!(whole_seconds(now))),
+        ("output", output(&ending.words(notice.queued_at))),
+    ];
+    told.map(|(key, value)| (key.to_owned(), value)).into_iter().collect()
 }
 
 /// `YYYY-MM-DDTHH:MM:SSZ`

@@ -178,9 +178,11 @@ impl Ledger {
                 return Err(unavailable(doing)(error));
             };
             let reasons = cancelled.cancellation_reasons();
-            let refused = reasons.iter().position(|reason| reason.code() == Some("ConditionalCheckFailed"));
-            if let Some(place) = refused {
-                return Ok(Transacted::Refused(place, reasons[place].item.clone().unwrap_or_default()));
+            let mut placed = reasons.iter().enumerate();
+            if let Some((place, reason)) =
+                placed.find(|(_, reason)| reason.code() == Some("ConditionalCheckFailed"))
+            {
+                return Ok(Transacted::Refused(place, reason.item.clone().unwrap_or_default()));
             }
             if try_again == 0 {
                 return Err(unavailable(doing)(error));

@@ -11,6 +11,7 @@ use crate::provider::repeat::CallFailed;
 use google_cloud_compute_v1::model::Operation;
 use google_cloud_gax::error::rpc::StatusDetails;
 use google_cloud_gax::error::{CredentialsError, Error};
+use mayfly_core::brief::head;
 use serde::Deserialize;
 
 /// The longest text of Google's that is handed on, in characters.
@@ -365,17 +366,16 @@ fn chain(error: &Error) -> String {
 }
 
 fn shortened(text: &str) -> &str {
-    let end = text.char_indices().nth(MESSAGE_LENGTH_MAX).map_or(text.len(), |(at, _)| at);
-    &text[..end]
+    head(text, MESSAGE_LENGTH_MAX)
 }
 
 /// The text without the secret: Google quotes a field's value when it is invalid, whole or cut short.
 pub(super) fn without(text: &str, secret: &str) -> String {
     /// So much of the beginning of a secret is enough to know it again where it was cut short.
     const HEAD_LENGTH: usize = 12;
-    let head = secret.char_indices().nth(HEAD_LENGTH).map_or(secret, |(at, _)| &secret[..at]);
-    match text.find(head) {
-        Some(at) if !head.is_empty() => format!("{}[redacted]", &text[..at]),
+    let head = head(secret, HEAD_LENGTH);
+    match text.split_once(head) {
+        Some((before, _)) if !head.is_empty() => format!("{before}[redacted]"),
         Some(_) | None => text.to_owned(),
     }
 }

@@ -37,7 +37,7 @@ impl TemplateRef {
     /// is none of these.
     pub fn parse(given: &str) -> Option<Self> {
         let path = match given.split_once("://") {
-            Some((_, url)) => &url[url.find("projects/")?..],
+            Some((_, url)) => url.get(url.find("projects/")?..)?,
             None => given.trim_start_matches('/'),
         };
         let parts: Vec<&str> = path.split('/').collect();
@@ -157,12 +157,17 @@ pub(super) fn request_id(name: &str, zone: &str, attempt: u64) -> String {
     hash.update([0]);
     hash.update(attempt.to_be_bytes());
     let digest = hash.finalize();
-    let mut bytes = [0u8; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    bytes[6] = bytes[6] & 0x0f | 0x80;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    let mut text = String::new();
+    for (place, byte) in digest.into_iter().take(16).enumerate() {
+        let byte = match place {
+            6 => byte & 0x0f | 0x80,
+            8 => byte & 0x3f | 0x80,
+            _ => byte,
+        };
+        let hyphen = if matches!(place, 4 | 6 | 8 | 10) { "-" } else { "" };
+        text.push_str(&format!("{hyphen}{byte:02x}"));
+    }
+    text
 }
 
 #[cfg(test)]

@@ -343,6 +343,11 @@ impl Fields {
     /// A number that is not negative, whole or rounded down.
     fn number(&self, key: &str) -> Option<u64> {
         let text = self.text(key)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "rounded down, and what is too large becomes the largest"
+        )]
         let rounded = |number: f64| (number.is_finite() && number >= 0.0).then_some(number as u64);
         text.parse().ok().or_else(|| rounded(text.parse().ok()?))
     }

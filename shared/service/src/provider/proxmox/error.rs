@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::provider::repeat::CallFailed;
+use mayfly_core::brief::head;
 use mayfly_core::ids::ProviderName;
 use serde::Deserialize;
 
@@ -181,7 +182,7 @@ impl Error {
         /// So much of the beginning is enough to know it again where it was cut short.
         const HEAD_LENGTH: usize = 12;
         const HEAD_LEAST: usize = 6;
-        let head = secret.char_indices().nth(HEAD_LENGTH).map_or(secret, |(at, _)| &secret[..at]);
+        let head = head(secret, HEAD_LENGTH);
         if head.len() >= HEAD_LEAST
             && let Some(at) = self.why.find(head)
         {
