@@ -13,6 +13,9 @@ use tokio::time::Instant;
 
 use super::story::{Story, canned_provider, place, provider, soon};
 
+/// What Google says that a list of all VMs is.
+const LIST: &str = "compute#instanceAggregatedList";
+
 fn why<T: std::fmt::Debug>(told: Result<T, ProviderError>) -> String {
     match told {
         Err(ProviderError::Unavailable { why, .. }) => why,
@@ -26,7 +29,7 @@ fn deployment() -> Deployment {
 
 #[tokio::test]
 async fn pages_without_end_are_no_list() {
-    let page = json!({ "items": {}, "nextPageToken": "more" });
+    let page = json!({ "kind": LIST, "items": {}, "nextPageToken": "more" });
     let (gcp, asked) = canned_provider(vec![page; 300]).await;
     assert_eq!(why(gcp.list(&deployment(), soon()).await), "more than 200 pages");
     assert_eq!(asked.lock().unwrap().len(), 200);
@@ -37,9 +40,9 @@ async fn what_google_says_is_repeated_in_a_short_line() {
     let many: Vec<String> = (0..10_000).map(|number| format!("zone\n{number}")).collect();
     let warning = json!({ "code": "UNREACHABLE", "message": "x\n".repeat(100_000) });
     for page in [
-        json!({ "items": {}, "unreachables": many }),
-        json!({ "items": {}, "warning": warning }),
-        json!({ "items": { "zones/us-east1-c": { "warning": warning } } }),
+        json!({ "kind": LIST, "items": {}, "unreachables": many }),
+        json!({ "kind": LIST, "items": {}, "warning": warning }),
+        json!({ "kind": LIST, "items": { "zones/us-east1-c": { "warning": warning } } }),
     ] {
         let (gcp, _) = canned_provider(vec![page]).await;
         let why = why(gcp.list(&deployment(), soon()).await);

@@ -25,9 +25,6 @@ const MISSING_LONGEST: usize = 400;
 const DOING: &str = "listing VMs";
 /// What Google says that such a list is.
 const KIND: &str = "compute#instanceAggregatedList";
-/// What is repeated of a name, and of a reason.
-const WORD_LONGEST: usize = 100;
-const WHY_LONGEST: usize = 400;
 
 impl Gcp {
     /// This deployment's VMs in all zones. A list from which a zone is missing, because it could not be reached, is an
@@ -67,7 +64,7 @@ impl Gcp {
             });
             let page = page.await.map_err(|error| provider_error(DOING, &error))?;
             if let Some(missing) = missing(&page) {
-                let why = format!("the list is not whole: {}", brief(&missing, MISSING_LONGEST));
+                let why = format!("the list is not whole: {missing}");
                 return Err(ProviderError::Unavailable { doing: DOING, why });
             }
             token = page.next_page_token.clone().filter(|token| !token.is_empty());
@@ -97,15 +94,25 @@ fn pool_of(instance: &Instance, deployment: &Deployment) -> Option<PoolName> {
     label(POOL_LABEL).and_then(|pool| PoolName::new(pool).ok())
 }
 
-/// What a page lacks, if it does: that it says to be such a list, a VM's name, a scope's `warning` other than that nothing is in it,
-/// the page's own, or `unreachables`. Google leaves out what is empty, so that without its kind any object would be a list without VMs.
+/// What a page lacks, if it does, in one short line.
 fn missing(page: &InstanceAggregatedList) -> Option<String> {
-    if page.kind.as_deref() != Some(KIND) {
+    lack(page).map(|why| brief(&why, MISSING_LONGEST))
+}
+
+/// What a page lacks, if it does: that it is such a list at all, a VM's name, a scope's `warning` other than that nothing is in it,
+/// the page's own, or `unreachables`. Google leaves out what is empty, so any object could be a list without VMs: one that does not
+/// say its kind must at least have something that only a list has.
+fn lack(page: &InstanceAggregatedList) -> Option<String> {
+    let is_one = match page.kind.as_deref() {
+        Some(kind) => kind == KIND,
+        None => !page.items.is_empty() || page.id.is_some() || page.self_link.is_some(),
+    };
+    if !is_one {
         let kind = page.kind.as_deref().unwrap_or("nothing");
-        return Some(format!("it says to be {}, not {KIND}", brief(kind, WORD_LONGEST)));
+        return Some(format!("it says to be {kind}, not {KIND}"));
     }
     if !page.unreachables.is_empty() {
-        return Some(format!("not reached: {}", brief(&page.unreachables.join(", "), WHY_LONGEST)));
+        return Some(format!("not reached: {}", page.unreachables.join(", ")));
     }
     if let Some(warning) = &page.warning {
         let code = warning.code.as_ref().and_then(|code| code.name());
@@ -114,7 +121,6 @@ fn missing(page: &InstanceAggregatedList) -> Option<String> {
         }
     }
     let of_scope = |(scope, list): (&String, &InstancesScopedList)| {
-        let scope = brief(scope, WORD_LONGEST);
         if list.instances.iter().any(|instance| instance.name.as_deref().unwrap_or_default().is_empty()) {
             return Some(format!("{scope}: a VM has no name"));
         }
@@ -129,7 +135,7 @@ fn missing(page: &InstanceAggregatedList) -> Option<String> {
 fn told(code: Option<&str>, message: Option<&str>) -> Option<String> {
     const EMPTY: &str = "NO_RESULTS_ON_PAGE";
     let (code_told, message) = (code.unwrap_or("warning"), message.unwrap_or("no message"));
-    let told = || format!("{}: {}", brief(code_told, WORD_LONGEST), brief(message, WHY_LONGEST));
+    let told = || format!("{code_told}: {message}");
     (code != Some(EMPTY)).then(told)
 }
 

@@ -38,6 +38,10 @@ fn what_does_not_say_that_it_is_a_list_of_vms_is_not_an_empty_one() {
         assert!(missing(&page).is_some(), "{body}");
     }
     assert_eq!(missing(&page(json!({}))), None, "Google leaves out what is empty");
+    for body in [json!({ "id": "projects/p/aggregated/instances" }), json!({ "items": { "zones/z": {} } })] {
+        let page = serde_json::from_value(body.clone()).unwrap();
+        assert_eq!(missing(&page), None, "{body}");
+    }
 }
 
 #[test]
