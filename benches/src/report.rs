@@ -62,6 +62,11 @@ impl Report {
             let (ours, least) = (part(webhook), part(hello));
             [what.to_owned(), shown(ours), shown(least), format!("{:.1}", ratio(ours, least))]
         };
+        let count = |what: &str, part: fn(&Start) -> u64| {
+            let (ours, least) = (part(webhook), part(hello));
+            let ratio = ours as f64 / least.max(1) as f64;
+            [what.to_owned(), ours.to_string(), least.to_string(), format!("{ratio:.1}")]
+        };
         let (ours, least) = (webhook.memory, hello.memory);
         let memory = [
             "resident after one event".to_owned(),
@@ -73,6 +78,10 @@ impl Report {
             row("process start → first answer", |start| start.to_answer),
             row("process start → ready for an event", |start| start.to_ready),
             row("processor time until then", |start| start.cpu_to_ready),
+            row("processor time until the first answer", |start| start.cpu_to_answer),
+            count("pages mapped until ready", |start| start.pages_to_ready),
+            count("pages mapped until the first answer", |start| start.pages_to_answer),
+            row("a second event → its answer", |start| start.second),
             memory,
         ];
         table(&["median of all starts, in turn", "webhook", "hello-world", "ratio"], rows)

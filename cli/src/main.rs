@@ -44,7 +44,18 @@ fn main() -> ExitCode {
 /// that makes a VM, in a build without optimisations. Only what is used of it takes memory.
 const STACK: usize = 8 << 20;
 
+/// Secrets lie in this process's memory: where it is ended by a signal, no image of it is left on a disk.
+fn leave_no_core() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        // To lower one's own limit is refused to nobody.
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    }
+}
+
 fn run(args: Args) -> Result<(), Error> {
+    leave_no_core();
     proxy::keep_out()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build();
     let runtime = runtime.map_err(|source| Error::io("the asynchronous runtime", source))?;

@@ -24,6 +24,17 @@ fn queued(job: u64, labels: &[&str]) -> Delivery {
     Delivery::workflow_job("d-1", &job.queued(), WEBHOOK_SECRET)
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn no_image_of_its_memory_is_left_on_a_disk() {
+    let place = Place::alone();
+    let serving = place.serve();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", serving.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
+    assert_eq!(serving.stop().await.code(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_of_the_contract_has_its_answer() {
     let place = Place::alone();

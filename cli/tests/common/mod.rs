@@ -134,6 +134,10 @@ pub struct Serving {
 }
 
 impl Serving {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub async fn post(&self, delivery: &delivery::Delivery) -> (u16, serde_json::Value) {
         let mut request = self.client.post(format!("{}/webhook", self.url)).body(delivery.body.clone());
         for (name, value) in &delivery.headers {

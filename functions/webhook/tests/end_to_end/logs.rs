@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use simulator::{JobId, Stockout};
 
 use crate::plot::{DEPLOYMENT, POOL, Plot};
-use crate::sights::{all_over, our_vms};
+use crate::sights::{all_over, is_running, our_vms};
 use crate::stage::{PATIENCE, Stage};
 
 /// One line that Mayfly wrote.
@@ -112,8 +112,10 @@ async fn so_is_each_step_of_a_job_in_the_lab_and_of_one_that_overflows_to_the_cl
     plot.vmid_range = (9000, 9000);
     let stage = Stage::set(plot).await;
     let first = stage.queue(Duration::from_secs(3));
-    stage.until("it is cloned", |world| world.calls_of("proxmox.clone") > 0).await;
-    let second = stage.queue(Duration::from_millis(50));
+    // Before, GitHub might give it the other one's runner.
+    stage.until("it runs", |world| is_running(world, first)).await;
+    // Long enough that its end is not told before its start.
+    let second = stage.queue(Duration::from_secs(1));
     ends(&stage).await;
     let lines = lines(&stage);
     let run = ["VM made", "job started on", "job ended on", "VM is "];
