@@ -46,6 +46,7 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
         ("figures", report.figures()),
         ("starts", report.starts_table()),
         ("warm", report.warm_table()),
+        ("tail", report.tail_table()),
         ("overload", report.overload_table()),
         ("sizes", sizes()),
         ("jobs", report.jobs_table()),

@@ -20,6 +20,7 @@ mod report;
 mod rig;
 mod start;
 mod sweeps;
+mod tail;
 mod warm;
 
 use std::path::PathBuf;

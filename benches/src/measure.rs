@@ -15,14 +15,38 @@ pub fn median(values: &[Duration]) -> Duration {
     percentile(values, 50)
 }
 
-/// How long the threads of a process that are there have run on a processor: the first field of `schedstat`, in nanoseconds.
+/// How long something has run on a processor, and how long it could have run, and waited for one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scheduled {
+    pub running: Duration,
+    pub waiting: Duration,
+}
+
+impl Scheduled {
+    /// The threads of a process that are there: the first two fields of `schedstat`, in nanoseconds.
+    pub fn of_threads(pid: i32) -> Self {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let texts = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+        texts.fold(Self::default(), |sum, text| {
+            let mut fields =
+                text.split_whitespace().map(|field| Duration::from_nanos(field.parse().unwrap_or_default()));
+            let mut next = || fields.next().unwrap_or_default();
+            Self { running: sum.running + next(), waiting: sum.waiting + next() }
+        })
+    }
+
+    /// What has come since.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            running: self.running.saturating_sub(before.running),
+            waiting: self.waiting.saturating_sub(before.waiting),
+        }
+    }
+}
+
+/// How long the threads of a process that are there have run on a processor.
 pub fn cpu_of_threads(pid: i32) -> Duration {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let nanos = tasks.filter_map(|task| {
-        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(nanos.sum())
+    Scheduled::of_threads(pid).running
 }
 
 /// How long a process has run on a processor, with its threads that have ended: `utime` and `stime` of its `stat`, in hundredths of

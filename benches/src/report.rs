@@ -12,6 +12,7 @@ use crate::overload::Overload;
 use crate::rig::Cloud;
 use crate::start::Start;
 use crate::sweeps::Sweep;
+use crate::tail::Parts;
 use crate::warm::Warm;
 
 /// What was measured.
@@ -35,6 +36,7 @@ impl Report {
             self.figures(),
             self.starts_table(),
             self.warm_table(),
+            self.tail_table(),
             self.overload_table(),
             self.jobs_table(),
             self.sweeps_table(),
@@ -111,6 +113,34 @@ impl Report {
                 "resident at most",
             ],
             rows,
+        )
+    }
+
+    /// Where the time of their answers went.
+    pub fn tail_table(&self) -> String {
+        let row = |warm: &Warm, which: &str, parts: &Parts| {
+            [
+                format!("{}, {which} {}", warm.pace, parts.answers),
+                shown(parts.took),
+                shown(parts.running),
+                shown(parts.waiting),
+                shown(parts.table),
+                shown(parts.rest()),
+            ]
+        };
+        let rows = self.warm.iter().filter_map(|warm| warm.parts.as_ref().map(|parts| (warm, parts)));
+        table(
+            &[
+                "jobs of a pool, on the average",
+                "time to the answer",
+                "running",
+                "waiting for the processor",
+                "the table at the claim",
+                "the rest",
+            ],
+            rows.flat_map(|(warm, [middle, slowest])| {
+                [row(warm, "the middle", middle), row(warm, "the slowest", slowest)]
+            }),
         )
     }
 

@@ -12,10 +12,11 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::Error;
-use crate::measure::{cpu_of, percentile};
+use crate::measure::{Scheduled, cpu_of, percentile};
 use crate::processors::Apart;
 use crate::rig::{Programs, REPOSITORY, Rig, Shape};
 use crate::start::queued;
+use crate::tail::{Answer, Parts, split};
 
 /// What distinct events took.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,8 @@ pub struct Warm {
     pub cpu: Duration,
     /// The most memory resident.
     pub memory: u64,
+    /// Where the time went, of the middle answers and of the slowest; not of those that wait for nothing.
+    pub parts: Option<[Parts; 2]>,
 }
 
 /// Which events.
@@ -105,7 +108,7 @@ pub async fn warm(programs: &Programs, kind: Kind, pace: Pace, events: usize) ->
         let numbers = (lane..events).step_by(functions.len());
         in_turn(&rig, function, kind, pace, (begun, numbers))
     });
-    let took = try_join_all(lanes).await?.concat();
+    let answers = try_join_all(lanes).await?.concat();
     let (cpu, lasted) = (used().ok_or_else(gone)?.saturating_sub(cpu_before), begun.elapsed());
     if functions.iter().any(|function| function.restart_count() > 0) || pids.len() < functions.len() {
         return Err(gone());
@@ -122,6 +125,8 @@ pub async fn warm(programs: &Programs, kind: Kind, pace: Pace, events: usize) ->
             "{made} VMs were asked for, and {wanted} were wanted; what the functions said is in {log}"
         )));
     }
+    let parts = (kind == Kind::Ours).then(|| split(&answers, &rig.table.requests()));
+    let took: Vec<Duration> = answers.iter().map(|answer| answer.took).collect();
     let memory: Option<Vec<u64>> = functions.iter().map(Function::peak_memory_bytes).collect();
     Ok(Warm {
         kind,
@@ -132,6 +137,7 @@ pub async fn warm(programs: &Programs, kind: Kind, pace: Pace, events: usize) ->
         rate: events as f64 / lasted.as_secs_f64(),
         cpu: cpu / u32::try_from(events).unwrap_or(u32::MAX),
         memory: memory.and_then(|each| each.into_iter().max()).ok_or_else(gone)?,
+        parts,
     })
 }
 
@@ -144,26 +150,29 @@ async fn environment(rig: &Rig, program: &Path, kind: Kind, lane: u64) -> Result
     Ok(function)
 }
 
-/// Some of the events, each when all is done for the one before, and not before its time; how long the answers took.
+/// Some of the events, each when all is done for the one before, and not before its time.
 async fn in_turn(
     rig: &Rig,
     function: &Function,
     kind: Kind,
     pace: Pace,
     (begun, numbers): (Instant, impl Iterator<Item = usize>),
-) -> Result<Vec<Duration>, Error> {
-    let mut took = Vec::new();
+) -> Result<Vec<Answer>, Error> {
+    let mut answers = Vec::new();
     for number in numbers {
         if pace == Pace::FiftyASecond {
             tokio::time::sleep_until(begun + APART * u32::try_from(number).unwrap_or(u32::MAX)).await;
         }
-        took.push(answer(function, event(rig, kind, 1_000_000 + number as u64)).await?);
+        answers.push(answer(function, event(rig, kind, 1_000_000 + number as u64)).await?);
     }
-    Ok(took)
+    Ok(answers)
 }
 
-async fn answer(function: &Function, event: Value) -> Result<Duration, Error> {
+async fn answer(function: &Function, event: Value) -> Result<Answer, Error> {
+    let scheduled = || function.pid().map(Scheduled::of_threads).unwrap_or_default();
+    let (before, begun) = (scheduled(), std::time::Instant::now());
     let invocation = function.invoke(event).await.map_err(Error::set)?;
+    let scheduled = scheduled().since(before);
     let response = invocation.response.as_ref().map_err(|error| Error::set(&error.message))?;
     let status = response["statusCode"].as_u64().unwrap_or_default();
     if !(200..300).contains(&status) {
@@ -172,7 +181,7 @@ async fn answer(function: &Function, event: Value) -> Result<Duration, Error> {
     if invocation.finished().await != End::Frozen {
         return Err(Error::Set(format!("an event did not come to its end: {}", function.log())));
     }
-    Ok(invocation.answered_after)
+    Ok(Answer { begun, took: invocation.answered_after, scheduled })
 }
 
 fn event(rig: &Rig, kind: Kind, id: u64) -> Value {

@@ -61,8 +61,9 @@ fn build(kind: &str, target: &str) -> Result<PathBuf, String> {
     command
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["build", "--quiet", "--message-format=json-render-diagnostics"])
-        // As the tests themselves were built: a package by itself has its dependencies with other features, anew.
-        .arg("--workspace")
+        // As the tests themselves were built: a package by itself, or a binary without any test, has its dependencies with
+        // other features, anew. The test named here is one of this package's own, and small.
+        .args(["--workspace", "--test", "lambda"])
         .args([kind, target, "--profile", &layout.profile, "--target-dir"])
         .arg(&layout.directory)
         .stdin(Stdio::null())

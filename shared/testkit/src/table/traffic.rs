@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -23,6 +23,8 @@ pub struct TableRequest {
     pub capacity_units: Option<f64>,
     /// When the answer was complete.
     pub answered_at: Instant,
+    /// How long that was after the request was.
+    pub took: Duration,
 }
 
 /// Requests summed up.
@@ -71,8 +73,8 @@ pub(crate) struct ConnectionTap {
 struct State {
     sent: Splitter,
     received: Splitter,
-    /// Operations whose answers are still to come: HTTP/1.1 answers in order.
-    unanswered: VecDeque<String>,
+    /// Operations whose answers are still to come, and since when: HTTP/1.1 answers in order.
+    unanswered: VecDeque<(String, Instant)>,
 }
 
 impl ConnectionTap {
@@ -87,21 +89,22 @@ impl Tap for ConnectionTap {
         for message in state.sent.take(bytes) {
             let target = message.header("x-amz-target").unwrap_or_default();
             let operation = target.rsplit('.').next().unwrap_or_default();
-            state.unanswered.push_back(operation.to_owned());
+            state.unanswered.push_back((operation.to_owned(), Instant::now()));
         }
     }
 
     fn received(&self, bytes: &[u8]) {
         let state = &mut *lock(&self.state);
         for message in state.received.take(bytes) {
-            let Some(operation) = state.unanswered.pop_front() else { continue };
+            let Some((operation, asked_at)) = state.unanswered.pop_front() else { continue };
             let status = message.status();
             let body: Value = serde_json::from_slice(&message.body).unwrap_or_default();
             let error = body["__type"].as_str().filter(|_| status != 200);
             let error = error.map(|name| name.rsplit('#').next().unwrap_or(name).to_owned());
             let capacity_units = capacity_units(&body["ConsumedCapacity"]);
             let answered_at = Instant::now();
-            let request = TableRequest { operation, status, error, capacity_units, answered_at };
+            let took = answered_at.saturating_duration_since(asked_at);
+            let request = TableRequest { operation, status, error, capacity_units, answered_at, took };
             lock(&self.requests).push(request);
         }
     }
