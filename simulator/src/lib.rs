@@ -27,6 +27,7 @@
 //! ```
 
 mod serve;
+mod translate;
 mod world;
 
 pub use serve::{Keys, ServeOptions, Simulator, Timeout};

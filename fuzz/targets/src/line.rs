@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use mayfly_service::simulation::{Answering, Http, HttpAnswer, NoAnswer};
-use simulator::{Api, Method, Reply, Request, Response};
+use simulator::{Api, Reply, Request, Response};
 
 use crate::answers::Fate;
 use crate::stage::{Stage, after};
@@ -76,8 +75,8 @@ impl Http for Line {
     fn answer(&self, request: reqwest::Request) -> Answering<'_, HttpAnswer> {
         let line = self.clone();
         Box::pin(async move {
-            let Some(request) = read(line.api, &request) else { return Err(NoAnswer::NotSent) };
-            line.send(request).await.map(write)
+            let Some(request) = Request::of_client(line.api, &request) else { return Err(NoAnswer::NotSent) };
+            line.send(request).await.map(Into::into)
         })
     }
 }
@@ -92,40 +91,4 @@ impl simulator_compute::Wire for Line {
             })
         })
     }
-}
-
-fn read(api: Api, request: &reqwest::Request) -> Option<Request> {
-    let header = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
-        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-    };
-    Some(Request {
-        api,
-        method: Method::parse(request.method().as_str())?,
-        path: request.url().path().to_owned(),
-        query: request.url().query_pairs().map(|(name, value)| (name.into(), value.into())).collect(),
-        headers: request.headers().iter().filter_map(header).collect(),
-        body: request.body().and_then(|body| body.as_bytes()).unwrap_or_default().to_vec(),
-        wall: Timestamp::UNIX_EPOCH,
-    })
-}
-
-fn write(response: Response) -> hyper::Response<Vec<u8>> {
-    let body = match response.body {
-        simulator::Body::Empty => Vec::new(),
-        simulator::Body::Json(value) => serde_json::to_vec(&value).unwrap_or_default(),
-        simulator::Body::Garbage(bytes) => bytes,
-    };
-    let mut answer = hyper::Response::new(body);
-    *answer.status_mut() =
-        hyper::StatusCode::from_u16(response.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
-    if let Some(phrase) = response.reason.and_then(|text| hyper::ext::ReasonPhrase::try_from(text).ok()) {
-        answer.extensions_mut().insert(phrase);
-    }
-    for (name, value) in response.headers {
-        let name = hyper::header::HeaderName::try_from(name);
-        if let (Ok(name), Ok(value)) = (name, hyper::header::HeaderValue::try_from(value)) {
-            answer.headers_mut().insert(name, value);
-        }
-    }
-    answer
 }

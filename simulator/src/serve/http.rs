@@ -7,14 +7,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body as HttpBody, Bytes};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response as HttpResponse;
 use http_body::{Frame, SizeHint};
-use hyper::ext::ReasonPhrase;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Shared;
-use crate::world::request::{Api, Body, Method, Reply, Request, Response, parse_pairs};
+use crate::world::request::{Api, Method, Reply, Request, Response, parse_pairs};
 
 /// Larger requests than any that the APIs take.
 const LARGEST_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -42,7 +41,7 @@ pub(crate) async fn answer(
                 if let Some(log) = &shared.wire_log {
                     log.append(&request, &response);
                 }
-                return Ok(write(dated(response, skew)));
+                return Ok(hyper::Response::<Vec<u8>>::from(dated(response, skew)).map(HttpBody::from));
             }
             Reply::Blocked { until, ticket } => {
                 shared.changed_or(until).await;
@@ -92,30 +91,6 @@ fn dated(response: Response, skew: SignedDuration) -> Response {
         Ok(date) => response.header("date", date),
         Err(_) => response,
     }
-}
-
-fn write(response: Response) -> HttpResponse {
-    let (body, is_json) = match response.body {
-        Body::Empty => (Vec::new(), false),
-        Body::Json(value) => (value.to_string().into_bytes(), true),
-        Body::Garbage(bytes) => (bytes, true),
-    };
-    let mut answer = HttpResponse::new(HttpBody::from(body));
-    *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Some(phrase) = response.reason.and_then(|text| ReasonPhrase::try_from(text).ok()) {
-        answer.extensions_mut().insert(phrase);
-    }
-    let headers = answer.headers_mut();
-    if is_json {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-    }
-    for (name, value) in response.headers {
-        let name = header::HeaderName::try_from(name);
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
-            headers.insert(name, value);
-        }
-    }
-    answer
 }
 
 fn status_only(status: StatusCode) -> HttpResponse {
