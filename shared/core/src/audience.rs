@@ -19,6 +19,15 @@ pub enum Visibility {
 }
 
 impl Visibility {
+    /// GitHub's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Internal => "internal",
+            Self::Private => "private",
+        }
+    }
+
     /// Of a repository that GitHub describes: by `visibility`, or by the older `private`, where it says either.
     pub fn of(visibility: Option<&str>, private: Option<bool>) -> Option<Self> {
         match visibility {
@@ -141,6 +150,12 @@ impl Audience {
         of_repository || of_forks
     }
 
+    /// Whether a job may be served whose run GitHub does not show us. A public repository's runs are seen by everybody, so this one is
+    /// gone, or was never public.
+    pub fn admits_unseen(&self) -> bool {
+        self.forks != Forks::Refused && self.repositories != Repositories::Public
+    }
+
     /// Whether a job of that run may be served.
     pub fn admits(&self, run: &Run) -> Result<(), Unwanted> {
         if !self.takes(run.visibility) {
@@ -194,6 +209,13 @@ mod tests {
         assert_eq!(ALL.map(|visibility| forks(Forks::OfFew, visibility)), [false, true, true, false]);
         assert_eq!(ALL.map(|visibility| forks(Forks::Refused, visibility)), [false; 4]);
         assert_eq!(ALL.map(|visibility| forks(Forks::Served, visibility)), [true; 4]);
+    }
+
+    #[test]
+    fn a_run_that_is_not_to_be_seen_is_no_fork_of_a_public_repository_and_may_be_one_of_a_private() {
+        let unseen = |repositories, forks| audience(repositories, forks).admits_unseen();
+        assert!(unseen(Repositories::All, Forks::OfFew) && unseen(Repositories::NotPublic, Forks::Served));
+        assert!(!unseen(Repositories::All, Forks::Refused) && !unseen(Repositories::Public, Forks::Served));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::gate::{Closed, PoolState};
 use crate::ids::{CheckRunId, Commit, InstallationId, JobId, Repository};
 use crate::job::{Job, JobState, Waiting};
 use crate::policy::{Placement, PlacementKind, Pool, Timing};
-use crate::telling::Step;
+use crate::telling::{NOT_SERVED, Step};
 
 /// A notice as the ledger remembers it, from before GitHub is asked for it until it is concluded. It has an item of its own,
 /// so that it outlives the job's place in the queue.
@@ -270,6 +270,8 @@ pub enum Ending {
         /// GitHub's conclusion.
         conclusion: String,
     },
+    /// Its pool turned it away: it waits on, and gets no runner from here.
+    NotServed,
     /// It waits for a person's approval, and for no runner.
     Held,
     /// Nobody knows it any more.
@@ -282,7 +284,19 @@ impl Ending {
     /// What the job's record says; `None` for one that still wants a runner.
     pub fn of(job: &Job) -> Option<Self> {
         let steps = job.timeline.iter().rev().map(|moment| (moment.at, Step::read(&moment.what).0));
-        let mut steps = steps.filter(|(_, step)| matches!(step, Step::Started { .. } | Step::Ended { .. }));
+        let mut steps = steps.filter(|(_, step)| match step {
+            Step::Started { .. } | Step::Ended { .. } => true,
+            Step::Said(said) => said.starts_with(NOT_SERVED),
+            Step::Queued { .. }
+            | Step::Claimed { .. }
+            | Step::Assigned { .. }
+            | Step::Waits { .. }
+            | Step::PassedOver { .. }
+            | Step::Registered { .. }
+            | Step::Made { .. }
+            | Step::Online { .. }
+            | Step::GivenUp { .. } => false,
+        });
         match job.state {
             JobState::Waiting | JobState::Assigned { .. } => None,
             JobState::Held => Some(Self::Held),
@@ -293,6 +307,7 @@ impl Ending {
                     Self::Started { at, runner: Some(runner) }
                 }
                 Some((_, Step::Ended { runner: None, conclusion })) => Self::Ended { conclusion },
+                Some((_, Step::Said(_))) => Self::NotServed,
                 Some(_) | None if job.state == JobState::Done => {
                     Self::Ended { conclusion: "over".to_owned() }
                 }
@@ -306,7 +321,7 @@ impl Ending {
     pub fn conclusion(&self) -> &'static str {
         match self {
             Self::Started { .. } => "neutral",
-            Self::Ended { .. } | Self::Held | Self::Forgotten | Self::Off => "skipped",
+            Self::Ended { .. } | Self::NotServed | Self::Held | Self::Forgotten | Self::Off => "skipped",
         }
     }
 
@@ -319,6 +334,9 @@ impl Ending {
                 format!("started{after}{on}")
             }
             Self::Ended { conclusion } => format!("ended without a runner: {conclusion}"),
+            Self::NotServed => {
+                "gets no runner here: its pool does not serve it (`allow_forks`, `visibility`)".to_owned()
+            }
             Self::Held => "waits for approval, and for no runner".to_owned(),
             Self::Forgotten => "not known any more".to_owned(),
             Self::Off => "Mayfly says no more of jobs that wait".to_owned(),

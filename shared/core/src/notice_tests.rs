@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::audience::{Head, Unwanted};
 use crate::gate::PoolState;
 use crate::ids::SlotIndex;
 use crate::job::Moment;
 use crate::sweep::fixtures::{at, job, lab_pool, pool, waiting};
-use crate::telling::Meant;
+use crate::telling::{Meant, not_served};
 
 const RUNNER: &str = "test-linux-0000-abcdefghijkm";
 
@@ -153,6 +154,16 @@ fn a_record_says_what_became_of_a_job() {
     );
     let cancelled = said(JobState::Done, &[&queued, &ended(None, "cancelled")]);
     assert_eq!(cancelled, is("skipped", "ended without a runner: cancelled"));
+    let unwanted = Unwanted::Fork(Head::Fork("mallory/slang".into()));
+    let turned_away = Step::Said(not_served(&unwanted)).at(at(60));
+    let (conclusion, title) = said(JobState::Done, &[&queued, &turned_away]).unwrap();
+    assert_eq!(conclusion, "skipped");
+    assert!(title.starts_with("gets no runner here") && !title.contains("mallory"), "{title}");
+    assert_eq!(
+        said(JobState::Done, &[&turned_away, &ended(Some(RUNNER), "success")]),
+        is("neutral", "started on test-linux-0000-abcdefghijkm"),
+        "it took the runner of another"
+    );
     assert_eq!(said(JobState::Held, &[]), is("skipped", "waits for approval, and for no runner"));
     assert_eq!(said(JobState::Done, &[]), is("skipped", "ended without a runner: over"));
     assert_eq!(said(running(), &[]), is("neutral", "started"));
@@ -162,7 +173,7 @@ fn a_record_says_what_became_of_a_job() {
 fn nothing_that_is_said_at_the_end_marks_a_commit_as_failed() {
     let started = Ending::Started { at: None, runner: None };
     let ended = Ending::Ended { conclusion: "cancelled".into() };
-    for ending in [started, ended, Ending::Held, Ending::Forgotten, Ending::Off] {
+    for ending in [started, ended, Ending::NotServed, Ending::Held, Ending::Forgotten, Ending::Off] {
         assert!(["neutral", "skipped"].contains(&ending.conclusion()), "{ending:?}");
         assert!(ending.words(at(0)).summary.starts_with("The job waited since 2027-01-15 08:00:00 UTC; "));
     }

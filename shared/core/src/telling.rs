@@ -7,6 +7,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::audience::Unwanted;
 use crate::brief::brief;
 use crate::ids::JobId;
 use crate::job::Moment;
@@ -254,6 +255,14 @@ impl Step {
             Self::Queued { .. } | Self::Waits { .. } | Self::Said(_) => None,
         }
     }
+}
+
+/// Before the reason in the line of a job that its pool turned away.
+pub const NOT_SERVED: &str = "not served: ";
+
+/// What a job's timeline says when its pool turned it away.
+pub fn not_served(unwanted: &Unwanted) -> String {
+    format!("{NOT_SERVED}{unwanted}")
 }
 
 /// The places that were tried (`place: why`) as one text, those with the same reason together. Long reasons are cut, so that

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mayfly_core::candidates::{gaps, scattered, start};
 use mayfly_core::event::Change;
-use mayfly_core::ids::{JobId, SlotIndex};
+use mayfly_core::ids::{JobId, PoolName, SlotIndex};
 use mayfly_core::job::{JobState, Moment, Waiting};
 use mayfly_core::policy::Pool;
 use mayfly_core::slot::{Phase, Purpose, Slot, later};
@@ -15,7 +15,7 @@ use crate::clock;
 use crate::errand::Want;
 use crate::github::{GitHubError, NOT_FOUND};
 use crate::mayfly::Mayfly;
-use crate::provision::Provisioned;
+use crate::provision::{Provisioned, TURNED_AWAY_MOST};
 use crate::store::{StoreError, Take, Was};
 use crate::turn::Turn;
 
@@ -104,7 +104,7 @@ impl Mayfly {
         Ok(())
     }
 
-    /// Takes a slot, free or spare, for a waiting job; `None` when somebody else was quicker.
+    /// Takes a slot, free or spare, for a waiting job; `None` when somebody else was quicker, or it was turned away.
     pub(crate) async fn serve(
         &self,
         pool: &Pool,
@@ -112,7 +112,11 @@ impl Mayfly {
         take: &Take,
         turn: Turn,
     ) -> Result<Option<Provisioned>, StoreError> {
-        if !self.ledger.serve(&pool.name, waiting, take).await? {
+        let turned_away = match take {
+            Take::Free(_) => self.turned_away(pool, waiting, turn).await?,
+            Take::Spare(_) => self.turned_away_from_spare(pool, waiting, turn).await?,
+        };
+        if turned_away || !self.ledger.serve(&pool.name, waiting, take).await? {
             return Ok(None);
         }
         match take {
@@ -135,7 +139,7 @@ impl Mayfly {
         }
     }
 
-    /// A slot whose VM is gone goes to a waiting job; `None` when somebody else was quicker.
+    /// A slot whose VM is gone goes to a waiting job; `None` when somebody else was quicker, or the job was turned away.
     pub(crate) async fn hand_over(
         &self,
         pool: &Pool,
@@ -144,7 +148,8 @@ impl Mayfly {
         turn: Turn,
     ) -> Result<Option<Provisioned>, StoreError> {
         let new = self.new_slot(pool, slot.runner.slot(), Purpose::Job(waiting.job));
-        if !self.ledger.hand_over(slot, &new, waiting).await? {
+        if self.turned_away(pool, waiting, turn).await? || !self.ledger.hand_over(slot, &new, waiting).await?
+        {
             return Ok(None);
         }
         let made = self.assign_and_provision(pool, &new, waiting, (Was::Waiting, None), turn);
@@ -213,9 +218,25 @@ impl Mayfly {
         pool: &Pool,
         slot: &Slot,
         waiting: &Waiting,
-        (was, why): (Was, Option<String>),
+        was: (Was, Option<String>),
         turn: Turn,
     ) -> Result<Option<Provisioned>, StoreError> {
+        if !self.assign(pool, slot, waiting, was).await? {
+            return Ok(None);
+        }
+        // On the heap: it is large, and at the bottom of every chain of steps. Unboxed, its size would count in each of
+        // them, and a debug build's stack would overflow.
+        Ok(Some(Box::pin(self.provision(pool, slot, Want::Job(waiting), turn)).await))
+    }
+
+    /// Writes down that a waiting job has the slot, or frees it where the job needs none any more: `false`.
+    async fn assign(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        waiting: &Waiting,
+        (was, why): (Was, Option<String>),
+    ) -> Result<bool, StoreError> {
         let state = JobState::Assigned { slot: slot.runner.slot() };
         let step = Step::Assigned { runner: slot.runner.to_string(), spare: false, why };
         let line = step.at(clock::now());
@@ -223,12 +244,54 @@ impl Mayfly {
             // It ended, or was started elsewhere, while its entry was still in the queue.
             tracing::info!(pool = %pool.name, job = %waiting.job, runner = %slot.runner, "the job needs no runner any more");
             self.free(pool, slot).await?;
-            return Ok(None);
+            return Ok(false);
         }
         tracing::info!(pool = %pool.name, job = %waiting.job, runner = %slot.runner, "waiting job gets a slot");
-        // On the heap: it is large, and at the bottom of every chain of steps. Unboxed, its size would count in each of
-        // them, and a debug build's stack would overflow.
-        Ok(Some(Box::pin(self.provision(pool, slot, Want::Job(waiting), turn)).await))
+        Ok(true)
+    }
+
+    /// A free slot for the job that waits for longest, written down; none where nobody waits, or none is free.
+    pub(crate) async fn next_taker(
+        &self,
+        pool: &Pool,
+        turn: Turn,
+    ) -> Result<Option<(Slot, Waiting)>, StoreError> {
+        for _ in 0..TURNED_AWAY_MOST {
+            if self.known_closed(pool).is_some() {
+                break;
+            }
+            let queue = self.ledger.oldest_waiting(&pool.name, 1).await?;
+            let Some(first) = queue.into_iter().next() else { break };
+            if self.turned_away(pool, &first, turn).await? {
+                continue;
+            }
+            let look = self.look_at(pool, &LAST_LOOK).await?;
+            let Some(index) = pick(&look.free) else { break };
+            let slot = self.new_slot(pool, index, Purpose::Job(first.job));
+            if self.ledger.serve(&pool.name, &first, &Take::Free(slot.clone())).await?
+                && self.assign(pool, &slot, &first, (Was::Waiting, None)).await?
+            {
+                return Ok(Some((slot, first)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A job in the queue of one pool is to go to another's; `false` where it waits no more. In between it is held, as one that
+    /// waits for approval is: from there any event, or any sweep that finds it queued, takes it on.
+    pub(crate) async fn leaves_for(
+        &self,
+        old: &PoolName,
+        pool: &Pool,
+        waiting: &Waiting,
+        why: &str,
+    ) -> Result<bool, StoreError> {
+        let line = Moment::new(clock::now(), format!("goes to pool {}: {why}", pool.name));
+        if !self.ledger.job_assigned(waiting.job, Was::Waiting, &JobState::Held, line).await? {
+            return Ok(false);
+        }
+        self.ledger.drop_waiting(old, waiting).await?;
+        Ok(true)
     }
 
     /// Queues a job again that lost the runner in this slot; `false` where it does not count on that any more.

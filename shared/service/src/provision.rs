@@ -25,6 +25,9 @@ use crate::removal::Whose;
 use crate::store::{Moved, Stage, StoreError};
 use crate::turn::Turn;
 
+/// Behind one job that is not served so many are looked at; those behind them are left for the sweep.
+pub(crate) const TURNED_AWAY_MOST: usize = 20;
+
 /// What became of a slot that was to become a VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provisioned {
@@ -65,6 +68,34 @@ impl Mayfly {
         want: Want<'_>,
         turn: Turn,
     ) -> Provisioned {
+        let (made, mut is_left) = self.provision_one(pool, slot, want, turn).await;
+        for _ in 0..TURNED_AWAY_MOST {
+            if !is_left {
+                break;
+            }
+            // Who waits behind a job that is not served need not wait for a sweep.
+            match self.next_taker(pool, turn).await {
+                Ok(Some((slot, next))) => {
+                    (_, is_left) = self.provision_one(pool, &slot, Want::Job(&next), turn).await;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(pool = %pool.name, %error, "a slot that was given back is left for the sweep");
+                    break;
+                }
+            }
+        }
+        made
+    }
+
+    /// The same, and whether the slot is left to others, since its job is not served.
+    async fn provision_one(
+        &self,
+        pool: &Pool,
+        slot: &Slot,
+        want: Want<'_>,
+        turn: Turn,
+    ) -> (Provisioned, bool) {
         // A sweep takes the slot up `step_timeout` after it was taken: whoever is at it has stopped well before. By the
         // clock on the wall: between the claim and here this process may have been frozen.
         let end = later(slot.reserved_at, self.policy.timing.step_timeout.mul_f64(0.75));
@@ -72,7 +103,8 @@ impl Mayfly {
         let deadline = turn.deadline.min(Instant::now() + left);
         let errand = Errand { pool, slot, want, deadline, lease: clock::moment_of(deadline) };
         if left.is_zero() {
-            return Self::unclear(errand, "it was taken so long ago that it is a sweep's by now".to_owned());
+            let why = "it was taken so long ago that it is a sweep's by now".to_owned();
+            return (Self::unclear(errand, why), false);
         }
         let first = self.placements(pool).next().map(|(_, at)| at);
         // A VM that is made in steps gets its registration with the last one, so that it is fresh then; only what would be
@@ -94,13 +126,13 @@ impl Mayfly {
             tokio::join!(registering, self.open(pool, turn), preparing, self.away(errand));
         let mut registration = match registration {
             Ok(registration) => registration,
-            Err(error) => return self.not_registered(errand, &error).await,
+            Err(error) => return (self.not_registered(errand, &error).await, false),
         };
         let open = away.as_ref().map_or(open, |away| Err(away.to_string()));
         let why = match open {
             Ok(state) => match self.try_placements(errand, &mut registration, &state).await {
-                Answered::Settled(made) => return made,
-                Answered::NotRegistered(error) => return self.not_registered(errand, &error).await,
+                Answered::Settled(made) => return (made, false),
+                Answered::NotRegistered(error) => return (self.not_registered(errand, &error).await, false),
                 Answered::None(why, failed) => {
                     if failed {
                         self.failed(pool, Stage::Create, &why).await;
@@ -114,17 +146,35 @@ impl Mayfly {
             Some(registration) => self.unregister(errand, registration.runner_id, turn.deadline).await,
             None => true,
         };
-        // Otherwise the slot remembers the name, so that a sweep finds the registration.
-        let left = match (unregistered, &away) {
-            (false, _) => Self::unclear(errand, why),
-            (true, None | Some(Away::Unknown(_))) => self.give_back(errand, why).await,
-            // Nothing failed, and the job will not wait.
-            (true, Some(Away::Over(_) | Away::Unwanted(_))) => self.given_back(errand, why).await,
-        };
-        if let Some(away) = away {
-            self.record_away(errand, &away, turn).await;
+        if !unregistered {
+            // The slot remembers the name, so that a sweep finds the registration, and comes to the job.
+            return (Self::unclear(errand, why), false);
         }
-        left
+        self.not_made(errand, away, why, turn).await
+    }
+
+    /// The job goes back to the queue, or away for good; the second says whether the slot is left to others.
+    async fn not_made(
+        &self,
+        errand: Errand<'_>,
+        away: Option<Away>,
+        why: String,
+        turn: Turn,
+    ) -> (Provisioned, bool) {
+        match away {
+            // Nothing failed, and the job will not wait.
+            Some(away @ (Away::Over(_) | Away::Unwanted(_))) => {
+                let given = self.given_back(errand, why).await;
+                let is_free = matches!(given, Provisioned::GivenBack(_));
+                (given, is_free && self.record_away(errand, &away, turn).await)
+            }
+            // It would be so for the next one, too.
+            Some(Away::Unseen) => {
+                self.failed(errand.pool, Stage::Create, &why).await;
+                (self.give_back(errand, why).await, false)
+            }
+            Some(Away::Unknown(_)) | None => (self.give_back(errand, why).await, false),
+        }
     }
 
     pub(crate) async fn register(&self, errand: Errand<'_>) -> Result<Registration, GitHubError> {

@@ -7,7 +7,7 @@ use serde_json::json;
 use simulator::{Fault, JobId, JobSpec, Repository};
 
 use crate::plot::{LABELS, Plot, PoolPlot, REPOSITORY};
-use crate::sights::{all_over, conclusion, is_over, is_running};
+use crate::sights::{all_over, conclusion, idle_runners, is_over, is_running};
 use crate::stage::Stage;
 
 const FORK: &str = "mallory/slang";
@@ -23,6 +23,7 @@ fn of_public(more: &'static str, max_runners: u16) -> Plot {
 const DEFAULT: &str = "organization = \"shader-slang\"";
 const SERVED: &str = "organization = \"shader-slang\"\nallow_forks = true";
 const REFUSED: &str = "organization = \"shader-slang\"\nallow_forks = false";
+const PUBLIC_ONLY: &str = "organization = \"shader-slang\"\nvisibility = \"public\"";
 const PRIVATE_ONLY: &str = "organization = \"shader-slang\"\nvisibility = \"private\"";
 
 fn spec() -> JobSpec {
@@ -99,8 +100,12 @@ async fn private_repositories_forks_are_served_unless_the_pool_refuses_them_and_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_public_repositorys_own_jobs_are_served_and_a_run_is_looked_at_once() {
-    let stage = Stage::set(Plot { environments: 1, ..of_public(DEFAULT, 10) }).await;
-    for _ in 0..3 {
+    let mut stage = Stage::set(Plot { environments: 1, ..of_public(DEFAULT, 10) }).await;
+    for again in 0..3 {
+        if again == 2 {
+            // Another process, which has heard of nothing.
+            stage.reconfigure(|_| ()).await;
+        }
         stage.queue_spec(JobSpec { run: Some(77), ..spec() });
         stage.heard_all().await;
         stage.to_the_end().await;
@@ -170,5 +175,102 @@ async fn a_pool_for_private_repositories_starts_nothing_for_a_public_one() {
     assert_eq!(answer["statusCode"], 200, "{answer:#}");
     assert!(answer["body"].as_str().unwrap().contains("ignored"), "{answer:#}");
     assert_eq!(stage.calls("gcp.insert") + stage.calls("github.jitconfig"), 0);
+    stage.curtain().await;
+}
+
+/// Two pools with the same labels: one for public repositories, one for the others. GitHub has a private one.
+fn by_visibility() -> Plot {
+    let pool = |name, scope| PoolPlot { name, scope, ..PoolPlot::default() };
+    Plot { pools: vec![pool("open", PUBLIC_ONLY), pool("closed", PRIVATE_ONLY)], ..Plot::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_no_delivery_told_of_goes_to_the_pool_for_its_kind_of_repository() {
+    let stage = Stage::set(by_visibility()).await;
+    stage.simulator.with(|world, _| world.faults.deliveries.lost = simulator::Chance::rate(1.0));
+    let job = stage.queue_spec(spec());
+    stage.sweep_until("its job is over", |world, _| is_over(world, job)).await;
+    stage.simulator.with(|world, _| world.faults.clear());
+    let timeline = stage.timeline(job).await;
+    assert!(timeline.iter().any(|line| line.contains("test-closed-")), "{timeline:#?}");
+    assert!(!timeline.iter().any(|line| line.contains("not served")), "{timeline:#?}");
+    assert_eq!((stage.calls("gcp.insert"), stage.calls("github.jitconfig")), (1, 1), "{}", stage.story());
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_delivery_does_not_say_who_sees_its_repository_is_passed_to_the_pool_that_serves_it() {
+    let stage = Stage::set(by_visibility()).await;
+    stage.simulator.with(|world, _| world.faults.deliveries.lost = simulator::Chance::rate(1.0));
+    let job = stage.queue_spec(JobSpec { run: Some(77), ..spec() });
+    stage.heard_all().await;
+    stage.simulator.with(|world, _| world.faults.clear());
+    let told = WorkflowJob::new(job.0, REPOSITORY, &LABELS).run(77, 1);
+    let mut told = told.installation(stage.simulator.installation_id()).queued();
+    for key in ["private", "visibility"] {
+        told["repository"].as_object_mut().unwrap().remove(key);
+    }
+    let delivery = Delivery::workflow_job("by hand", &told, &stage.webhook_secret);
+    stage.webhook.invoke(delivery.request().event()).await.unwrap().finished().await;
+    stage.until("its job is over", |world| is_over(world, job)).await;
+    let timeline = stage.timeline(job).await;
+    assert!(
+        timeline.iter().any(|line| line.contains("goes to pool closed: the pool serves public")),
+        "{timeline:#?}"
+    );
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_forks_that_are_not_served_nobody_waits_for_a_sweep() {
+    let stage = Stage::set(of_public(DEFAULT, 1)).await;
+    let first = stage.queue_spec(spec().lasting(Duration::from_millis(500)));
+    stage.until("the only slot's job runs", |world| is_running(world, first)).await;
+    let forks: Vec<JobId> = (0..5).map(|_| stage.queue_spec(spec().of_fork(FORK))).collect();
+    stage.heard_all().await;
+    let own = stage.queue_spec(spec());
+    stage.until("the next VM is asked for", |world| world.calls_of("gcp.insert") == 2).await;
+    for fork in &forks {
+        let timeline = stage.timeline(*fork).await;
+        assert!(timeline.iter().any(|line| line.contains("not served")), "{timeline:#?}");
+        stage.simulator.with(|world, now| world.cancel_job(now, *fork));
+    }
+    stage.sweep_until("the other job is over", |world, _| is_over(world, own)).await;
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forks_job_takes_no_spare_runner_away_from_others() {
+    let mut plot = of_public(DEFAULT, 2);
+    plot.pools[0].min_runners = 1;
+    // As GitHub's own default is: so it gives the runner to nobody.
+    plot.settings.runner_groups[0].allows_public_repositories = false;
+    let stage = Stage::set(plot).await;
+    stage.sweep_until("one stands ready", |world, _| idle_runners(world) == 1).await;
+    let job = stage.queue_spec(spec().of_fork(FORK));
+    stage.heard_all().await;
+    let timeline = stage.timeline(job).await;
+    assert!(timeline.iter().any(|line| line.contains("not served")), "{timeline:#?}");
+    // Longer than `idle_timeout`, after which a runner whose job did not take it counts as one that fails.
+    stage.sweep_for(Duration::from_secs(4)).await;
+    assert_eq!((stage.calls("gcp.insert"), stage.calls("gcp.delete")), (1, 0), "{}", stage.story());
+    stage.simulator.with(|world, now| world.cancel_job(now, job));
+    stage.curtain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_refuses_all_forks_serves_no_run_that_it_may_not_see() {
+    let mut plot = of_public(REFUSED, 10);
+    plot.settings.repositories = vec![Repository::private(REPOSITORY)];
+    let stage = Stage::set(plot).await;
+    stage.simulator.with(|world, _| world.faults.rate("github.run", 1.0, Fault::ErrorBefore(404)));
+    let job = stage.queue_spec(spec());
+    stage.heard_all().await;
+    let timeline = stage.timeline(job).await;
+    assert!(timeline.iter().any(|line| line.contains("does not show us the job's run")), "{timeline:#?}");
+    assert_eq!(stage.calls("gcp.insert"), 0, "{}", stage.story());
+    assert!(stage.simulator.with(|world, _| world.runners().is_empty()));
+    // The list of the repository's runs shows it, to a sweep.
+    stage.sweep_until("its job is over", |world, _| is_over(world, job)).await;
     stage.curtain().await;
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use mayfly_core::audience::Unwanted;
 use mayfly_core::event::{Change, JobEvent};
 use mayfly_core::ids::{JobId, PoolName, RunnerName};
 use mayfly_core::job::{Job, JobState, Moment, Waiting};
@@ -9,7 +10,7 @@ use mayfly_core::labels::Labels;
 use mayfly_core::policy::{Pool, Scope};
 use mayfly_core::route::route;
 use mayfly_core::slot::{Phase, Purpose, Slot, SlotEvent};
-use mayfly_core::telling::{Meant, Step, asked, meant, way_of};
+use mayfly_core::telling::{Meant, Step, asked, meant, not_served, way_of};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -55,6 +56,8 @@ pub enum Follow {
     Provision(Box<(Slot, Waiting)>),
     /// The job waits: perhaps something became free meanwhile.
     Queue(JobId),
+    /// A spare runner serves the job, whose run is still to be looked at.
+    Look(Box<Waiting>),
     /// The job was taken by a runner, ended, or is held.
     Settle(Box<Settle>),
 }
@@ -217,7 +220,7 @@ impl Mayfly {
             }
             Take::Spare(slot) => {
                 tracing::info!(pool = %pool.name, job = %job.id, runner = %slot.runner, "job gets a spare runner");
-                None
+                job.unseen_run.map(|_| Follow::Look(Box::new(job.waiting())))
             }
         }
     }
@@ -258,15 +261,21 @@ impl Mayfly {
         Ok(Some(Follow::Settle(Box::new(Settle { job, written, ran_on }))))
     }
 
-    /// Records that a job is not served, for good: it leaves the queue, and later events of it start nothing.
+    /// Records that a job is not served, for good: it leaves the queue, and later events of it start nothing. Not where a runner
+    /// has it by now.
     pub(crate) async fn turn_away(
         &self,
         pool: &Pool,
         waiting: &Waiting,
-        why: String,
+        unwanted: &Unwanted,
         turn: Turn,
     ) -> Result<(), StoreError> {
-        let step = Step::Said(format!("not served: {why}"));
+        let known = self.ledger.job(waiting.job).await?;
+        if known.is_some_and(|job| !job.state.wants_a_runner()) {
+            return Ok(());
+        }
+        tracing::warn!(pool = %pool.name, job = %waiting.job, repository = %waiting.repository, why = %unwanted, "a job is not served: it gets no VM, and waits at GitHub until it is cancelled there");
+        let step = Step::Said(not_served(unwanted));
         let left = Left { state: JobState::Done, step, runner: None, heard: Heard::Delivered };
         if let Some(follow) = self.left(pool, &unseen_end(waiting), left).await? {
             self.follow_in(pool, follow, turn).await;
@@ -284,7 +293,7 @@ impl Mayfly {
                 self.follow_in(&Pool::removed(pool.clone(), scope), follow, turn).await;
             }
             // Only a runner's name leads to a pool that is configured no more, and no queued job has one.
-            (None, Follow::Provision(_) | Follow::Queue(_)) => {}
+            (None, Follow::Provision(_) | Follow::Queue(_) | Follow::Look(_)) => {}
         }
     }
 
@@ -296,6 +305,12 @@ impl Mayfly {
                 Box::pin(self.provision(pool, &slot, Want::Job(&waiting), turn)).await;
             }
             Follow::Queue(job) => Box::pin(self.serve_first(pool, job, turn)).await,
+            Follow::Look(waiting) => {
+                let looked = Box::pin(self.turned_away_from_spare(pool, &waiting, turn)).await;
+                if let Err(error) = looked {
+                    tracing::warn!(pool = %pool.name, job = %waiting.job, %error, "that a job is not served is not recorded");
+                }
+            }
             Follow::Settle(settle) => Box::pin(self.settle(pool, *settle, turn)).await,
         }
     }

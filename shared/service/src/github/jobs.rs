@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::http::Call;
-use super::runs::RunAnswer;
+use super::runs::{RunAnswer, Runs};
 use super::{GitHub, GitHubError, PAGE, Permission};
 
 /// A run's jobs are read up to this many pages; a matrix has at most 256 jobs.
@@ -72,8 +72,9 @@ struct JobAnswer {
 }
 
 impl JobAnswer {
-    /// The event that would have told of it.
-    fn event(self, repository: &Repository, installation: Option<InstallationId>) -> JobEvent {
+    /// The event that would have told of it. Who sees the repository is what its run said, where that was read.
+    fn event(self, repository: &Repository, installation: Option<InstallationId>, runs: &Runs) -> JobEvent {
+        let run = self.run_id.map(RunId);
         let change = match self.status.as_str() {
             "completed" => Change::ended(self.runner_name, self.conclusion),
             "in_progress" => Change::started(self.runner_name),
@@ -86,8 +87,8 @@ impl JobAnswer {
             job: JobId(self.id),
             name: job_name(self.name),
             repository: repository.clone(),
-            visibility: None,
-            run: self.run_id.map(RunId),
+            visibility: run.and_then(|run| runs.get(run)?.visibility),
+            run,
             labels: self.labels,
             created_at: self.created_at.and_then(|text| text.parse::<Timestamp>().ok()),
             started_at: self.started_at.and_then(|text| text.parse::<Timestamp>().ok()),
@@ -109,7 +110,7 @@ impl GitHub {
         deadline: Instant,
     ) -> Result<JobEvent, GitHubError> {
         let answer = self.job_answer(repository, job, installation, deadline).await?;
-        Ok(answer.event(repository, installation))
+        Ok(answer.event(repository, installation, &self.runs))
     }
 
     /// The same call, for what it says of times: how far the job is, and when it started and ended.
@@ -123,7 +124,11 @@ impl GitHub {
         let answer = self.job_answer(repository, job, installation, deadline).await?;
         let moment = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
         let (started_at, completed_at) = (moment(&answer.started_at), moment(&answer.completed_at));
-        Ok(JobAtGitHub { change: answer.event(repository, installation).change, started_at, completed_at })
+        Ok(JobAtGitHub {
+            change: answer.event(repository, installation, &self.runs).change,
+            started_at,
+            completed_at,
+        })
     }
 
     async fn job_answer(
@@ -185,7 +190,7 @@ impl GitHub {
                 .query("page", page);
             let answer = self.answer(&scope, None, call, deadline).await?;
             let answered = answer.read::<JobsAnswer>(DOING)?.jobs;
-            jobs.extend(answered.into_iter().map(|job| job.event(repository, None)));
+            jobs.extend(answered.into_iter().map(|job| job.event(repository, None, &self.runs)));
             if answer.next().is_none() {
                 return Ok(jobs);
             }

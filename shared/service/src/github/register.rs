@@ -16,9 +16,9 @@ use crate::secret::Secret;
 
 /// An organization's runner groups are looked through for so many pages.
 pub(super) const GROUP_PAGES_MOST: usize = 20;
-/// What a runner group is called that everybody has.
 /// What is told of the groups that there are, in characters.
 const GROUPS_LONGEST: usize = 300;
+/// What a runner group is called that everybody has.
 const DEFAULT_GROUP: &str = "default";
 
 /// A runner registered just in time: its id, and what its VM starts it with.

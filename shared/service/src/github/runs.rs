@@ -9,7 +9,8 @@ use mayfly_core::policy::Scope;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::http::Call;
+use super::http::{Call, NOT_FOUND, Said, Status};
+use super::refusal::refused;
 use super::{GitHub, GitHubError, Permission};
 
 /// So many runs are remembered: what is asked for is not asked again for each job of a matrix, and what a search for lost jobs
@@ -21,7 +22,7 @@ const REMEMBERED_MOST: usize = 500;
 pub(super) struct Runs(Mutex<VecDeque<(RunId, Run)>>);
 
 impl Runs {
-    fn get(&self, id: RunId) -> Option<Run> {
+    pub(super) fn get(&self, id: RunId) -> Option<Run> {
         let runs = self.0.lock().ok()?;
         runs.iter().find(|(known, _)| *known == id).map(|(_, run)| run.clone())
     }
@@ -85,25 +86,41 @@ impl RepositoryAnswer {
 
 impl GitHub {
     /// A workflow run (`GET /repos/{owner}/{repo}/actions/runs/{run_id}`), remembered for the other jobs of it. Anybody who sees
-    /// the repository may ask. A 404 is `Refused`.
+    /// the repository may ask; none where GitHub shows us no such run.
     pub async fn run(
         &self,
         repository: &Repository,
         run: RunId,
         installation: Option<InstallationId>,
         deadline: Instant,
-    ) -> Result<Run, GitHubError> {
+    ) -> Result<Option<Run>, GitHubError> {
         const DOING: &str = "looking a run up";
         if let Some(known) = self.runs.get(run) {
-            return Ok(known);
+            return Ok(Some(known));
         }
         let scope = Scope::Repository(repository.clone());
         let path = format!("/{scope}/actions/runs/{run}");
         let call = Call::get(DOING, &path).needs(Permission::Actions).query("exclude_pull_requests", true);
-        let answer = self.answer(&scope, installation, call, deadline).await?.read::<RunAnswer>(DOING)?;
-        let seen = answer.run();
-        self.runs.put(run, seen.clone());
-        Ok(seen)
+        // Not finding ourselves is an error before this: only what is said of the run itself counts.
+        match self.send(&scope, installation, call, deadline).await? {
+            Status::Ok(answer) => {
+                let seen = answer.read::<RunAnswer>(DOING)?.run();
+                self.runs.put(run, seen.clone());
+                Ok(Some(seen))
+            }
+            Status::Said(Said { status: NOT_FOUND, .. }) => Ok(None),
+            Status::Said(said) => Err(refused(DOING, &scope, Permission::Actions, said)),
+        }
+    }
+
+    /// A run that was looked up or listed lately.
+    pub fn known_run(&self, run: RunId) -> Option<Run> {
+        self.runs.get(run)
+    }
+
+    /// Remembers what somebody else was told of a run.
+    pub fn learn_run(&self, id: RunId, run: Run) {
+        self.runs.put(id, run);
     }
 
     pub(super) fn remember_runs(&self, runs: Vec<RunAnswer>) {

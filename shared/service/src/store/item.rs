@@ -73,6 +73,11 @@ pub(super) fn notice_key(pool: &PoolName, job: JobId) -> Item {
     key(pool_partition(pool), format!("{NOTICE}{job}"))
 }
 
+/// What GitHub said of a workflow run.
+pub(super) fn run_key(run: RunId) -> Item {
+    key(format!("run#{run}"), "run".to_owned())
+}
+
 /// What a cluster of hosts is promised for: see [`mayfly_core::room`].
 pub(super) fn room_key(provider: &ProviderName) -> Item {
     key(format!("provider#{provider}"), "room".to_owned())

@@ -34,6 +34,7 @@ mod past;
 mod pool;
 mod read;
 mod room;
+mod runs;
 mod send;
 mod slots;
 mod table;

@@ -27,7 +27,7 @@ impl Mayfly {
             Some(follow @ Follow::Provision(_)) => {
                 self.follow_in(pool, follow, Turn::of_event(turn.deadline)).await;
             }
-            Some(follow @ Follow::Settle(_)) => self.follow_in(pool, follow, turn).await,
+            Some(follow @ (Follow::Settle(_) | Follow::Look(_))) => self.follow_in(pool, follow, turn).await,
             // The next sweep serves it.
             Some(Follow::Queue(_)) | None => {}
         }
@@ -67,8 +67,7 @@ impl Mayfly {
         Ok(if waits { "it waits again" } else { LOST }.to_owned())
     }
 
-    /// A job in the queue of a pool that is configured no more goes to one that is. In between it is held, as one that
-    /// waits for approval is: from there any event, or any sweep that finds it queued, takes it on.
+    /// A job in the queue of a pool that is configured no more goes to one that is.
     pub(super) async fn move_job(
         &self,
         pool: &Pool,
@@ -79,12 +78,9 @@ impl Mayfly {
         let Some(Job { pool: old, .. }) = self.ledger.job(event.job).await? else {
             return Ok("it is not known any more".to_owned());
         };
-        let line =
-            Moment::new(clock::now(), format!("goes to pool {}: {old} is configured no more", pool.name));
-        if !self.ledger.job_assigned(event.job, Was::Waiting, &JobState::Held, line).await? {
+        if !self.leaves_for(&old, pool, waiting, &format!("{old} is configured no more")).await? {
             return Ok("it waits no more".to_owned());
         }
-        self.ledger.drop_waiting(&old, waiting).await?;
         self.tell(pool, event, turn).await
     }
 }

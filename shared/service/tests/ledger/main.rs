@@ -14,5 +14,6 @@ mod phases;
 mod pools;
 mod queue;
 mod room;
+mod runs;
 mod story;
 mod table;

@@ -1,0 +1,67 @@
+//! What GitHub said of workflow runs: written by whoever asked, so that the other jobs of a run, which other processes see to, ask no more.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mayfly_core::audience::{Head, Run, Visibility};
+use mayfly_core::ids::RunId;
+use mayfly_core::slot::later;
+
+use super::item::{Item, Reader, expiry, run_key, short, text};
+use super::{COST, Ledger, StoreError, unavailable};
+
+/// So long it counts: GitHub gives up a job that has waited for a day, and who sees a repository may change.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+
+impl Ledger {
+    /// What GitHub said of a run today. Half a read unit.
+    pub async fn run(&self, run: RunId, now: Timestamp) -> Result<Option<Run>, StoreError> {
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(run_key(run)));
+        let sent = self.send_get(request.return_consumed_capacity(COST)).await;
+        let answer = sent.map_err(unavailable("reading what is known of a run"))?;
+        answer.item.map_or(Ok(None), |item| Reader::new(&item).run(now))
+    }
+
+    /// Remembers what GitHub said of a run. One write unit.
+    pub async fn run_seen(&self, id: RunId, run: &Run, now: Timestamp) -> Result<(), StoreError> {
+        let request = self.client.put_item().table_name(&self.table).set_item(Some(item(id, run, now)));
+        let sent = self.send_put(request.return_consumed_capacity(COST)).await;
+        sent.map(|_| ()).map_err(unavailable("remembering what is known of a run"))
+    }
+}
+
+fn item(id: RunId, run: &Run, now: Timestamp) -> Item {
+    let mut item = run_key(id);
+    item.insert("expires_at".to_owned(), expiry(later(now, KEPT)));
+    if let Some(visibility) = run.visibility {
+        item.insert("visibility".to_owned(), text(visibility.as_str()));
+    }
+    let (head, fork) = match &run.head {
+        Head::Own => ("own", None),
+        Head::Fork(name) => ("fork", Some(name)),
+        Head::Gone => ("gone", None),
+    };
+    item.insert("head".to_owned(), text(head));
+    if let Some(fork) = fork {
+        item.insert("fork".to_owned(), short(fork));
+    }
+    item
+}
+
+impl Reader<'_> {
+    fn run(&self, now: Timestamp) -> Result<Option<Run>, StoreError> {
+        // The table deletes what is over some hours later only.
+        let expires_at = self.maybe_number::<i64>("expires_at")?.unwrap_or_default();
+        if expires_at <= now.as_second() {
+            return Ok(None);
+        }
+        let visibility = self.maybe_text("visibility")?.and_then(|text| Visibility::of(Some(text), None));
+        let head = match self.text("head")? {
+            "own" => Head::Own,
+            "fork" => Head::Fork(self.maybe_text("fork")?.unwrap_or_default().to_owned()),
+            "gone" => Head::Gone,
+            _ => return Err(self.corrupt("head is none of own, fork and gone")),
+        };
+        Ok(Some(Run { visibility, head }))
+    }
+}
