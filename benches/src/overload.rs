@@ -39,6 +39,8 @@ pub struct Overload {
     /// The most memory resident after a sixth of the time, and at the end.
     pub memory_early: u64,
     pub memory: u64,
+    /// The same of a flood of half the time, whose invocations all have one trace id.
+    pub one_trace: Option<(u64, u64)>,
 }
 
 /// So many forged ones are sent in a second, as far as one environment takes them one after the other.
@@ -48,12 +50,20 @@ const GOOD_EVERY: Duration = Duration::from_millis(100);
 /// Bodies of as many different jobs: none is answered from memory, and making them costs no time meanwhile.
 const BODIES: u64 = 64;
 
-/// A flood for so long; in its first sixth nothing else comes.
+/// A flood for so long; in its first sixth nothing else comes. And one of half the time, with one trace id.
 pub async fn overload(programs: &Programs, lasting: Duration) -> Result<Overload, Error> {
+    let flooded = flood(programs, lasting, false).await?;
+    let alike = flood(programs, lasting / 2, true).await?;
+    Ok(Overload { one_trace: Some((alike.memory_early, alike.memory)), ..flooded })
+}
+
+async fn flood(programs: &Programs, lasting: Duration, one_trace: bool) -> Result<Overload, Error> {
     let mut shape = Shape::of(9_999);
     shape.timing.insert = Duration::from_millis(1);
     let rig = Rig::set(shape).await?;
-    let function = Function::start(rig.launch(&programs.webhook)).await.map_err(Error::set)?;
+    let launch = rig.launch(&programs.webhook);
+    let launch = if one_trace { launch.one_trace() } else { launch };
+    let function = Function::start(launch).await.map_err(Error::set)?;
     let pid = function.pid().ok_or_else(|| Error::Set("the function has gone".to_owned()))?;
     let _apart = Apart::keep(&[pid])?;
     let bodies: Vec<Value> = (0..BODIES).map(forged).collect();
@@ -95,6 +105,7 @@ pub async fn overload(programs: &Programs, lasting: Duration) -> Result<Overload
         good: good.len(),
         memory_early,
         memory: function.peak_memory_bytes().unwrap_or_default(),
+        one_trace: None,
     })
 }
 
@@ -121,6 +132,7 @@ impl Flood<'_> {
             if due.is_some_and(|due| due <= Instant::now()) {
                 let event = queued(self.rig, 2_000_000 + self.good.len() as u64);
                 self.good.push(answered(self.function, event, 202).await?);
+                self.rig.tidy();
             }
             let next =
                 begun + Duration::from_secs(1) / RATE * u32::try_from(self.forged.len()).unwrap_or(u32::MAX);

@@ -160,6 +160,10 @@ impl Report {
             ("VMs made for them", flood.made.to_string()),
             ("resident at most, after a sixth of the time", mebibytes(flood.memory_early)),
             ("resident at most, at the end", mebibytes(flood.memory)),
+            ("the same two, of half the time with one trace id for all", {
+                let (early, late) = flood.one_trace.unwrap_or_default();
+                format!("{}, {}", mebibytes(early), mebibytes(late))
+            }),
         ];
         table(&["one environment", ""], rows.map(|(what, value)| [what.to_owned(), value]))
     }

@@ -25,6 +25,8 @@ const SECRET: &str = "a webhook's secret that is as long as people are told to m
 /// Where Linux systems keep the certificates of those who are trusted.
 const ROOTS: [&str; 3] =
     ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem"];
+/// More VMs than are being made at a time.
+const YOUNG: usize = 20;
 /// Nothing that is measured takes so long.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -159,6 +161,19 @@ impl Rig {
             .env("MAYFLY_CONFIG", self.path("mayfly.toml"))
             .env("GOOGLE_APPLICATION_CREDENTIALS", self.path("gcp.json"))
             .timeout(PATIENCE)
+    }
+
+    /// All but the youngest of what was made goes, so that the simulated clouds' lists, and the time they take, do not grow with the
+    /// measurement.
+    pub fn tidy(&self) {
+        self.simulator.with(|world, now| {
+            for runner in world.runners().iter().rev().skip(YOUNG) {
+                world.drop_runner(now, runner.id);
+            }
+            for vm in world.vms().iter().rev().skip(YOUNG) {
+                world.kill_vm(now, vm.id);
+            }
+        });
     }
 
     /// The webhook's function, to which GitHub delivers.

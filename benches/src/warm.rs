@@ -164,6 +164,7 @@ async fn in_turn(
             tokio::time::sleep_until(begun + APART * u32::try_from(number).unwrap_or(u32::MAX)).await;
         }
         answers.push(answer(function, event(rig, kind, 1_000_000 + number as u64)).await?);
+        rig.tidy();
     }
     Ok(answers)
 }

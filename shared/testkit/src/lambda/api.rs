@@ -66,7 +66,7 @@ async fn runtime_next(State(api): State<Api>) -> Response {
         ("lambda-runtime-aws-request-id", event.request_id.clone()),
         ("lambda-runtime-deadline-ms", event.deadline_ms.to_string()),
         ("lambda-runtime-invoked-function-arn", event.arn.clone()),
-        ("lambda-runtime-trace-id", trace_id(&event)),
+        ("lambda-runtime-trace-id", trace_id(&event, &api.launch)),
     ];
     (headers, event.payload.to_string()).into_response()
 }
@@ -148,7 +148,7 @@ async fn extension_next(State(api): State<Api>, headers: HeaderMap) -> Response 
     };
     let body = json!({
         "eventType": "INVOKE", "deadlineMs": event.deadline_ms, "requestId": event.request_id,
-        "invokedFunctionArn": event.arn, "tracing": { "type": "X-Amzn-Trace-Id", "value": trace_id(&event) },
+        "invokedFunctionArn": event.arn, "tracing": { "type": "X-Amzn-Trace-Id", "value": trace_id(&event, &api.launch) },
     });
     body.to_string().into_response()
 }
@@ -165,8 +165,8 @@ fn function_error(body: &[u8]) -> FunctionError {
     FunctionError::new(field("errorType"), field("errorMessage"))
 }
 
-fn trace_id(event: &NextEvent) -> String {
-    let id = event.request_id.replace('-', "");
+fn trace_id(event: &NextEvent, launch: &Launch) -> String {
+    let id = if launch.one_trace { "0".repeat(32) } else { event.request_id.replace('-', "") };
     format!("Root=1-00000000-{};Parent=0000000000000000;Sampled=0", id.split_at(8).1)
 }
 

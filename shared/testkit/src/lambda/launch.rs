@@ -20,6 +20,7 @@ pub struct Launch {
     pub(crate) name: String,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) memory_mib: u32,
+    pub(crate) one_trace: bool,
     pub(crate) timeout: Duration,
     pub(crate) init_timeout: Duration,
     env: BTreeMap<String, String>,
@@ -36,6 +37,7 @@ impl Launch {
             name,
             directory: None,
             memory_mib: 128,
+            one_trace: false,
             timeout: Duration::from_secs(30),
             init_timeout: Duration::from_secs(30),
             env: BTreeMap::new(),
@@ -81,6 +83,13 @@ impl Launch {
     #[must_use]
     pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
         self.directory = Some(directory.as_ref().to_path_buf());
+        self
+    }
+
+    /// All invocations have one trace id, as Lambda's never do.
+    #[must_use]
+    pub fn one_trace(mut self) -> Self {
+        self.one_trace = true;
         self
     }
 
