@@ -108,7 +108,8 @@ impl Mayfly {
         let run = run.and_then(|run| self.github.known_run(run));
         match run.map(|run| pool.audience.admits(&run)) {
             Some(Err(unwanted @ Unwanted::Fork(_))) => {
-                self.turn_away(pool, waiting, &unwanted, turn).await.map(|()| true)
+                // One that wants no runner any more is taken out of the queue as any other is.
+                self.turn_away(pool, waiting, &unwanted, turn).await
             }
             // One that may be another pool's gets a slot, and goes from there.
             Some(Ok(()) | Err(Unwanted::Repository(_))) | None => Ok(false),
@@ -173,6 +174,6 @@ impl Mayfly {
                 return Ok(true);
             }
         }
-        self.turn_away(pool, waiting, unwanted, turn).await.map(|()| true)
+        self.turn_away(pool, waiting, unwanted, turn).await.map(|_| true)
     }
 }

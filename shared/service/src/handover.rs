@@ -250,12 +250,15 @@ impl Mayfly {
         Ok(true)
     }
 
-    /// A free slot for the job that waits for longest, written down; none where nobody waits, or none is free.
+    /// A free slot, this one if nobody has taken it, for the job that waits for longest, written down; none where nobody waits, or none
+    /// is free.
     pub(crate) async fn next_taker(
         &self,
         pool: &Pool,
+        freed: SlotIndex,
         turn: Turn,
     ) -> Result<Option<(Slot, Waiting)>, StoreError> {
+        let mut freed = Some(freed).filter(|freed| freed.0 < pool.max_runners.get());
         for _ in 0..TURNED_AWAY_MOST {
             if self.known_closed(pool).is_some() {
                 break;
@@ -265,8 +268,11 @@ impl Mayfly {
             if self.turned_away(pool, &first, turn).await? {
                 continue;
             }
-            let look = self.look_at(pool, &LAST_LOOK).await?;
-            let Some(index) = pick(&look.free) else { break };
+            let free = match freed.take() {
+                Some(freed) => Some(freed),
+                None => pick(&self.look_at(pool, &LAST_LOOK).await?.free),
+            };
+            let Some(index) = free else { break };
             let slot = self.new_slot(pool, index, Purpose::Job(first.job));
             if self.ledger.serve(&pool.name, &first, &Take::Free(slot.clone())).await?
                 && self.assign(pool, &slot, &first, (Was::Waiting, None)).await?

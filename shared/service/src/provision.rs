@@ -69,13 +69,15 @@ impl Mayfly {
         turn: Turn,
     ) -> Provisioned {
         let (made, mut is_left) = self.provision_one(pool, slot, want, turn).await;
+        let mut freed = slot.runner.slot();
         for _ in 0..TURNED_AWAY_MOST {
             if !is_left {
                 break;
             }
             // Who waits behind a job that is not served need not wait for a sweep.
-            match self.next_taker(pool, turn).await {
+            match self.next_taker(pool, freed, turn).await {
                 Ok(Some((slot, next))) => {
+                    freed = slot.runner.slot();
                     (_, is_left) = self.provision_one(pool, &slot, Want::Job(&next), turn).await;
                 }
                 Ok(None) => break,

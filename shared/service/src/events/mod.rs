@@ -261,18 +261,18 @@ impl Mayfly {
         Ok(Some(Follow::Settle(Box::new(Settle { job, written, ran_on }))))
     }
 
-    /// Records that a job is not served, for good: it leaves the queue, and later events of it start nothing. Not where a runner
-    /// has it by now.
+    /// Records that a job is not served, for good: it leaves the queue, and later events of it start nothing. `false` where it wants no
+    /// runner any more, as when it has one by now.
     pub(crate) async fn turn_away(
         &self,
         pool: &Pool,
         waiting: &Waiting,
         unwanted: &Unwanted,
         turn: Turn,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let known = self.ledger.job(waiting.job).await?;
         if known.is_some_and(|job| !job.state.wants_a_runner()) {
-            return Ok(());
+            return Ok(false);
         }
         tracing::warn!(pool = %pool.name, job = %waiting.job, repository = %waiting.repository, why = %unwanted, "a job is not served: it gets no VM, and waits at GitHub until it is cancelled there");
         let step = Step::Said(not_served(unwanted));
@@ -280,7 +280,7 @@ impl Mayfly {
         if let Some(follow) = self.left(pool, &unseen_end(waiting), left).await? {
             self.follow_in(pool, follow, turn).await;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Does the work that follows an event.
