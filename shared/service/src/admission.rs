@@ -1,6 +1,7 @@
 //! Whether a job is served at all: what its delivery does not say is asked for beside its runner's registration.
 
 use std::fmt;
+use std::time::Duration;
 
 use mayfly_core::audience::{Run, Unwanted};
 use mayfly_core::event::{Change, JobEvent};
@@ -17,6 +18,10 @@ use crate::github::GitHubError;
 use crate::mayfly::Mayfly;
 use crate::store::StoreError;
 use crate::turn::Turn;
+
+/// Another process that asks GitHub has its answer soon: it is looked for so often, after pauses that double from here.
+const NOTED_TRIES: u32 = 4;
+const NOTED_PAUSE: Duration = Duration::from_millis(150);
 
 /// Why no VM is made for a job that has a slot.
 pub(crate) enum Away {
@@ -69,24 +74,26 @@ impl Mayfly {
         }
     }
 
-    /// What GitHub says of a run, or said to another process: that is in the table, so that the jobs of a run ask for it once.
+    /// What GitHub says of a run, or said to another process: that is in the table, so that the jobs of a run ask for it once, those
+    /// of a matrix too, which come all at the same time.
     async fn seen(
         &self,
         id: RunId,
         waiting: &Waiting,
         deadline: Instant,
     ) -> Result<Option<Run>, GitHubError> {
-        if self.github.known_run(id).is_none() {
-            match self.ledger.run(id, clock::now()).await {
-                Ok(Some(noted)) => self.github.learn_run(id, noted),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::debug!(job = %waiting.job, run = %id, %error, "what is known of a run could not be read: GitHub is asked")
-                }
-            }
-        }
         if let Some(known) = self.github.known_run(id) {
             return Ok(Some(known));
+        }
+        match self.noted(id, deadline).await {
+            Ok(Some(noted)) => {
+                self.github.learn_run(id, noted.clone());
+                return Ok(Some(noted));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(job = %waiting.job, run = %id, %error, "what is known of a run could not be read: GitHub is asked");
+            }
         }
         let seen = self.github.run(&waiting.repository, id, waiting.installation, deadline).await?;
         if let Some(seen) = &seen
@@ -95,6 +102,29 @@ impl Mayfly {
             tracing::debug!(job = %waiting.job, run = %id, %error, "what GitHub said of a run is not written down: others ask again");
         }
         Ok(seen)
+    }
+
+    /// What the table says of a run. Where somebody else is about to ask GitHub, that is waited for, for a moment.
+    async fn noted(&self, id: RunId, deadline: Instant) -> Result<Option<Run>, StoreError> {
+        if let Some(noted) = self.ledger.run(id, clock::now()).await? {
+            return Ok(Some(noted));
+        }
+        if self.ledger.run_asked(id, clock::now()).await? {
+            return Ok(None);
+        }
+        let mut pause = NOTED_PAUSE;
+        for _ in 0..NOTED_TRIES {
+            let wait = crate::random::jitter(pause);
+            if wait >= deadline.saturating_duration_since(Instant::now()) {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            if let Some(noted) = self.ledger.run(id, clock::now()).await? {
+                return Ok(Some(noted));
+            }
+            pause *= 2;
+        }
+        Ok(None)
     }
 
     /// Turns a waiting job away that runs a fork's code, by what is remembered of its run; whether that was done.

@@ -274,3 +274,16 @@ async fn a_pool_that_refuses_all_forks_serves_no_run_that_it_may_not_see() {
     stage.sweep_until("its job is over", |world, _| is_over(world, job)).await;
     stage.curtain().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_matrix_of_a_public_repository_asks_for_its_run_once() {
+    let stage = Stage::set(of_public(DEFAULT, 10)).await;
+    for _ in 0..10 {
+        stage.queue_spec(JobSpec { run: Some(77), ..spec() });
+    }
+    stage.until("all are over", all_over).await;
+    // Somebody may have waited in vain, where the machine is busy.
+    let asked = stage.calls("github.run");
+    assert!((1..=3).contains(&asked), "{asked} of ten asked: {}", stage.story());
+    stage.curtain().await;
+}

@@ -5,11 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mayfly_core::audience::{Head, Run, Visibility};
 use mayfly_core::ids::RunId;
-use mayfly_core::slot::later;
+use mayfly_core::slot::{earlier, later};
 
-use super::item::{Item, Reader, expiry, run_key, short, text};
+use super::item::{Item, Reader, expiry, moment, number, run_key, short, text};
+use super::write::{Write, Written};
 use super::{COST, Ledger, StoreError, unavailable};
 
+/// Whoever is to ask GitHub has answered by then, or has died.
+const ASKING: Duration = Duration::from_secs(10);
 /// So long it counts: GitHub gives up a job that has waited for a day, and who sees a repository may change.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
@@ -20,6 +23,23 @@ impl Ledger {
         let sent = self.send_get(request.return_consumed_capacity(COST)).await;
         let answer = sent.map_err(unavailable("reading what is known of a run"))?;
         answer.item.map_or(Ok(None), |item| Reader::new(&item).run(now))
+    }
+
+    /// Notes that GitHub is about to be asked for a run of which nothing is known; `false` where somebody else is at it, or has been. One
+    /// write unit.
+    pub async fn run_asked(&self, run: RunId, now: Timestamp) -> Result<bool, StoreError> {
+        let condition = "attribute_not_exists(pk) OR expires_at <= :today OR \
+                         (attribute_not_exists(head) AND asked_at < :dead)";
+        let write = Write::update(
+            run_key(run),
+            "SET asked_at = :now, expires_at = :expires_at REMOVE head, visibility, fork",
+            condition,
+        )
+        .value(":now", moment(now))
+        .value(":today", number(now.as_second()))
+        .value(":dead", moment(earlier(now, ASKING)))
+        .value(":expires_at", expiry(later(now, KEPT)));
+        Ok(matches!(self.write(write, "noting that a run is asked for").await?, Written::Before(_)))
     }
 
     /// Remembers what GitHub said of a run. One write unit.
@@ -56,11 +76,13 @@ impl Reader<'_> {
             return Ok(None);
         }
         let visibility = self.maybe_text("visibility")?.and_then(|text| Visibility::of(Some(text), None));
-        let head = match self.text("head")? {
-            "own" => Head::Own,
-            "fork" => Head::Fork(self.maybe_text("fork")?.unwrap_or_default().to_owned()),
-            "gone" => Head::Gone,
-            _ => return Err(self.corrupt("head is none of own, fork and gone")),
+        let head = match self.maybe_text("head")? {
+            // It is being asked for.
+            None => return Ok(None),
+            Some("own") => Head::Own,
+            Some("fork") => Head::Fork(self.maybe_text("fork")?.unwrap_or_default().to_owned()),
+            Some("gone") => Head::Gone,
+            Some(_) => return Err(self.corrupt("head is none of own, fork and gone")),
         };
         Ok(Some(Run { visibility, head }))
     }

@@ -25,6 +25,24 @@ async fn what_was_said_of_a_run_comes_back_for_a_day_and_goes_by_itself() {
 }
 
 #[tokio::test]
+async fn one_of_many_asks_for_a_run_and_another_only_when_it_has_died_or_its_day_is_over() {
+    let story = Story::begin().await;
+    let asked = |at| story.ledger.run_asked(RunId(7), at);
+    let many = futures_util::future::join_all((0..20).map(|_| asked(at(0)))).await;
+    assert_eq!(many.into_iter().filter(|asks| *asks.as_ref().unwrap()).count(), 1);
+    assert_eq!(story.ledger.run(RunId(7), at(1)).await.unwrap(), None, "nothing is known yet");
+    let seconds = |seconds| later(at(0), Duration::from_secs(seconds));
+    assert_eq!([asked(seconds(9)).await.unwrap(), asked(seconds(11)).await.unwrap()], [false, true]);
+    let run = Run { visibility: Some(Visibility::Public), head: Head::Gone };
+    story.ledger.run_seen(RunId(7), &run, seconds(12)).await.unwrap();
+    assert!(!asked(seconds(3_600)).await.unwrap());
+    assert_eq!(story.ledger.run(RunId(7), seconds(3_600)).await.unwrap(), Some(run));
+    let day = seconds(12 + 24 * 3600);
+    assert!(asked(day).await.unwrap());
+    assert_eq!(story.ledger.run(RunId(7), later(day, Duration::from_secs(1))).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_run_costs_a_write_unit_and_half_a_read_unit() {
     let story = Story::begin().await;
     story.table.reset_usage();
