@@ -20,8 +20,8 @@ const TEXT: &str = include_str!("benchmarks.md");
 /// answer at once, in milliseconds: the middle of 195 to 204.
 const NODE: f64 = 200.0;
 
-/// Writes them.
-pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
+/// Draws what was measured.
+pub fn charts(report: &Report, folder: &Path) -> Result<(), Error> {
     let charts = folder.join("benchmarks");
     std::fs::create_dir_all(&charts)?;
     if let Some([webhook, hello]) = &report.starts {
@@ -40,6 +40,11 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
     if let Some(burst) = &report.burst {
         std::fs::write(charts.join("burst.svg"), drain(burst))?;
     }
+    Ok(())
+}
+
+/// Writes what all of it showed.
+pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
     let mut text = TEXT.to_owned();
     for (name, value) in [
         ("about", about()?),
@@ -60,7 +65,7 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
 }
 
 /// Where, when and what.
-fn about() -> Result<String, Error> {
+pub fn about() -> Result<String, Error> {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();

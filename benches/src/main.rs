@@ -44,7 +44,7 @@ struct Args {
     /// Measures these only
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
     only: Vec<What>,
-    /// Writes benchmarks.md and its charts into this folder; else the tables go to standard output
+    /// Writes benchmarks.md and its charts into this folder; with --only the charts alone, and the tables go to standard output
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
@@ -139,10 +139,8 @@ const FEW: Sizes = Sizes {
 };
 
 async fn run(args: Args) -> Result<(), Error> {
-    if args.out.is_some() && (args.quick || !args.only.is_empty()) {
-        return Err(Error::Set(
-            "--out writes what all of it showed: leave --quick and --only away".to_owned(),
-        ));
+    if args.out.is_some() && args.quick {
+        return Err(Error::Set("--out shows what was measured: leave --quick away".to_owned()));
     }
     let timed = [What::Starts, What::Warm, What::Overload];
     if args.quick && args.only.iter().any(|what| timed.contains(what)) {
@@ -178,9 +176,12 @@ async fn run(args: Args) -> Result<(), Error> {
         let played = tokio::task::spawn_blocking(move || burst::burst(jobs, slots)).await;
         report.burst = Some(played.map_err(Error::set)??);
     }
+    if let Some(folder) = &args.out {
+        document::charts(&report, folder)?;
+    }
     match &args.out {
-        Some(folder) => document::write(&report, folder)?,
-        None => print!("{}", report.tables()),
+        Some(folder) if args.only.is_empty() => document::write(&report, folder)?,
+        Some(_) | None => print!("{}\n{}", document::about()?, report.tables()),
     }
     figures::check(&report)
 }
