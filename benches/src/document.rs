@@ -44,10 +44,10 @@ pub fn charts(report: &Report, folder: &Path) -> Result<(), Error> {
 }
 
 /// Writes what all of it showed.
-pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
+pub fn write(report: &Report, about: &str, folder: &Path) -> Result<(), Error> {
     let mut text = TEXT.to_owned();
     for (name, value) in [
-        ("about", about()?),
+        ("about", about.to_owned()),
         ("figures", report.figures()),
         ("starts", report.starts_table()),
         ("warm", report.warm_table()),

@@ -176,12 +176,14 @@ async fn run(args: Args) -> Result<(), Error> {
         let played = tokio::task::spawn_blocking(move || burst::burst(jobs, slots)).await;
         report.burst = Some(played.map_err(Error::set)??);
     }
+    // Before a chart changes what is there.
+    let about = document::about()?;
     if let Some(folder) = &args.out {
         document::charts(&report, folder)?;
     }
     match &args.out {
-        Some(folder) if args.only.is_empty() => document::write(&report, folder)?,
-        Some(_) | None => print!("{}\n{}", document::about()?, report.tables()),
+        Some(folder) if args.only.is_empty() => document::write(&report, &about, folder)?,
+        Some(_) | None => print!("{about}\n\n{}", report.tables()),
     }
     figures::check(&report)
 }
