@@ -224,15 +224,18 @@ async fn a_job_whose_delivery_does_not_say_who_sees_its_repository_is_passed_to_
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_forks_that_are_not_served_nobody_waits_for_a_sweep() {
     let stage = Stage::set(of_public(DEFAULT, 1)).await;
-    let first = stage.queue_spec(spec().lasting(Duration::from_millis(500)));
+    let first = stage.queue_spec(spec().lasting(Duration::from_secs(60)));
     stage.until("the only slot's job runs", |world| is_running(world, first)).await;
-    let forks: Vec<JobId> = (0..5).map(|_| stage.queue_spec(spec().of_fork(FORK))).collect();
+    // A slot goes to any of the twenty that wait for longest: so the other's turn is after all of these.
+    let forks: Vec<JobId> = (0..20).map(|_| stage.queue_spec(spec().of_fork(FORK))).collect();
     stage.heard_all().await;
     let own = stage.queue_spec(spec());
+    stage.heard_all().await;
+    stage.simulator.with(|world, now| world.cancel_job(now, first));
     stage.until("the next VM is asked for", |world| world.calls_of("gcp.insert") == 2).await;
     for fork in &forks {
         let timeline = stage.timeline(*fork).await;
-        assert!(timeline.iter().any(|line| line.contains("not served")), "{timeline:#?}");
+        assert!(timeline.iter().any(|line| line.contains("not served")), "{timeline:#?}\n{}", stage.story());
         stage.simulator.with(|world, now| world.cancel_job(now, *fork));
     }
     stage.sweep_until("the other job is over", |world, _| is_over(world, own)).await;
